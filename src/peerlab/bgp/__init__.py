@@ -1,0 +1,1 @@
+"""Pure BGP: codec, attributes, policy, decision process and the sans-IO speaker."""

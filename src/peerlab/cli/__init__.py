@@ -1,0 +1,1 @@
+"""The peerlab command, one file per command group."""

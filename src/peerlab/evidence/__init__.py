@@ -1,0 +1,1 @@
+"""What happened: events, the trace of every wire, and their file formats."""

@@ -1,0 +1,1 @@
+"""Pure Microsoft.Peering: resources, state tables, addressing, validation rules."""

@@ -1,0 +1,1 @@
+"""The ExaBGP router process."""

@@ -1,0 +1,1 @@
+"""Wires and processes: the cell, namespaces, links, impairment. No BGP."""

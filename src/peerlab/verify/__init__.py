@@ -1,0 +1,1 @@
+"""Pure judgement: evidence in, findings out."""
