@@ -1,0 +1,90 @@
+"""One observation model for every daemon: sessions, the four RIBs, and the node's kernel, at one moment."""
+
+from __future__ import annotations
+
+import msgspec
+
+from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix
+
+
+class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session as one end reports it. ``state`` is the FSM's name: Idle … Established (RFC 4271 section 8.2.2).
+
+    ``hold_time``/``keepalive`` are negotiated seconds (0 = off). ``capabilities`` are the names both sides offered.
+    Counters: ``received`` routes in Adj-RIB-In pre-policy, ``accepted`` post-policy, ``advertised`` in Adj-RIB-Out.
+    """
+
+    session: str
+    node: str
+    peer: str
+    family: Family
+    state: str
+    since: int = 0
+    local_address: Address
+    peer_address: Address
+    local_as: int
+    peer_as: int
+    hold_time: int = 0
+    keepalive: int = 0
+    capabilities_sent: tuple[str, ...] = ()
+    capabilities_received: tuple[str, ...] = ()
+    local_role: str | None = None
+    peer_role: str | None = None
+    received: int = 0
+    accepted: int = 0
+    advertised: int = 0
+    flaps: int = 0
+    last_error: str = ""
+    stage: str | None = None
+    import_policy: str = ""
+    export_policy: str = ""
+
+
+class RouteFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One route in one RIB of one node.
+
+    In Adj-RIB-In, ``accepted`` and ``reason`` say what import policy did (statement name). In Loc-RIB ``best`` marks
+    the winner and ``reason`` the decision step that eliminated a loser. In Adj-RIB-Out ``session`` is the receiver.
+    """
+
+    prefix: Prefix
+    session: str | None
+    peer: str | None = None
+    attributes: PathAttributes
+    accepted: bool = True
+    best: bool = False
+    reason: str = ""
+    received_at: int = 0
+
+
+class KernelRoute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A route of the node's kernel (main table). ``protocol`` is the kernel's number (186 = bgp)."""
+
+    prefix: Prefix
+    gateway: Address | None = None
+    interface: str | None = None
+    metric: int = 0
+    protocol: int = 0
+    kind: str = "unicast"
+
+
+class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One node at one moment. RIB tuples are keyed by session id; ``adj_rib_in`` holds accepted and rejected alike."""
+
+    node: str
+    sessions: tuple[SessionFact, ...] = ()
+    adj_rib_in_pre: dict[str, tuple[RouteFact, ...]] = {}
+    adj_rib_in_post: dict[str, tuple[RouteFact, ...]] = {}
+    loc_rib: tuple[RouteFact, ...] = ()
+    adj_rib_out: dict[str, tuple[RouteFact, ...]] = {}
+    kernel: tuple[KernelRoute, ...] = ()
+    addresses: dict[str, tuple[str, ...]] = {}
+    carrier: dict[str, bool] = {}
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole lab at one moment, under a label (``under-deny``, ``allowed``, ``primary-lost``…)."""
+
+    label: str
+    at: int
+    nodes: dict[str, NodeSnapshot]
