@@ -51,9 +51,7 @@ def encode_as_path(segments: Iterable[Segment], size: int) -> bytes:
             asns = segment.asns[at : at + 255]
             if size == 2:
                 asns = tuple(asn if asn <= 0xFFFF else AS_TRANS for asn in asns)
-            out.append(
-                struct.pack(f">BB{len(asns)}{'I' if size == 4 else 'H'}", segment.kind, len(asns), *asns)
-            )
+            out.append(struct.pack(f">BB{len(asns)}{'I' if size == 4 else 'H'}", segment.kind, len(asns), *asns))
     return b"".join(out)
 
 
@@ -95,9 +93,7 @@ def merge_as4_path(path: tuple[Segment, ...], as4_path: tuple[Segment, ...]) -> 
 
 def _count(segments: Iterable[Segment]) -> int:
     return sum(
-        len(segment.asns)
-        if segment.kind is SegmentType.AS_SEQUENCE
-        else int(segment.kind is SegmentType.AS_SET)
+        len(segment.asns) if segment.kind is SegmentType.AS_SEQUENCE else int(segment.kind is SegmentType.AS_SET)
         for segment in segments
     )
 
