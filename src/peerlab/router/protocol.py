@@ -14,6 +14,8 @@ from peerlab.bgp.config import IgpInterface as IgpInterface
 from peerlab.bgp.config import PeerConfig as PeerConfig
 from peerlab.bgp.config import RouterConfig as RouterConfig
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.route_fact import Candidate as Candidate
+from peerlab.bgp.route_fact import Explanation as Explanation
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=True):
@@ -156,24 +158,3 @@ Request = (
     | Subscribe
     | WaitFor
 )
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One path that was considered for a prefix. ``eliminated_by`` is a decision step, '' for the winner."""
-
-    session: str | None
-    peer: str | None
-    attributes: PathAttributes
-    accepted: bool
-    rejected_by: str = ""
-    eliminated_by: str = ""
-    best: bool = False
-    igp_metric: int | None = None
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a prefix is routed as it is at one node."""
-
-    node: str
-    prefix: Prefix
-    candidates: tuple[Candidate, ...]
