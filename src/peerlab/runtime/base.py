@@ -144,12 +144,16 @@ class LinkObservation(msgspec.Struct, frozen=True):
 
 
 class NodeObservation(msgspec.Struct, frozen=True):
-    """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake)."""
+    """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake).
+
+    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake).
+    """
 
     name: str
     kind: str
     forwarding: bool
     namespace: int = 0
+    handle: str = ""
 
 
 class ProcessObservation(msgspec.Struct, frozen=True):

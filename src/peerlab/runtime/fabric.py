@@ -334,7 +334,8 @@ class Fabric:
         nodes = []
         for name, node in self.nodes.items():
             inode = os.fstat(node.descriptor).st_ino
-            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode))
+            handle = f"/proc/{os.getpid()}/fd/{node.descriptor}"
+            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, handle))
             for body in node.netlink.dump(rtnetlink.links_question()):
                 fact = rtnetlink.link_fact(body)
                 rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = fact.counters

@@ -14,7 +14,6 @@ from peerlab.runtime.base import AddressObservation, KernelRoute
 from peerlab.runtime.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
-    NLM_F_REPLACE,
     Request,
     attribute,
     attributes_of,
@@ -25,8 +24,8 @@ from peerlab.runtime.netlink import (
 __all__ = [
     "LinkFact",
     "address_change",
-    "addresses_question",
     "address_fact",
+    "addresses_question",
     "bridge",
     "link_delete",
     "link_fact",
@@ -212,7 +211,9 @@ def address_fact(body: bytes, names: dict[int, str]) -> AddressObservation:
     found = attributes_of(body[8:])
     value = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
     return AddressObservation(
-        names.get(index, str(index)), f"{socket.inet_ntop(family, value)}/{length}", SCOPES.get(scope, "global")  # type: ignore[arg-type]
+        names.get(index, str(index)),
+        f"{socket.inet_ntop(family, value)}/{length}",
+        SCOPES.get(scope, "global"),  # type: ignore[arg-type]
     )
 
 
