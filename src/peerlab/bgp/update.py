@@ -124,16 +124,12 @@ def encode_raw_updates(
     return messages
 
 
-def encode_withdrawals(
-    prefixes: Iterable[Prefix], family: Family, maximum: int = STANDARD_MAXIMUM
-) -> list[bytes]:
+def encode_withdrawals(prefixes: Iterable[Prefix], family: Family, maximum: int = STANDARD_MAXIMUM) -> list[bytes]:
     """Whole UPDATE messages that withdraw ``prefixes``: in MP_UNREACH_NLRI for IPv6."""
     return encode_raw_withdrawals([nlri_bytes(prefix) for prefix in prefixes], family, maximum)
 
 
-def encode_raw_withdrawals(
-    raws: Sequence[bytes], family: Family, maximum: int = STANDARD_MAXIMUM
-) -> list[bytes]:
+def encode_raw_withdrawals(raws: Sequence[bytes], family: Family, maximum: int = STANDARD_MAXIMUM) -> list[bytes]:
     """As ``encode_withdrawals``, for raw NLRI."""
     if family is Family.IPV4:
         packed = _pack(raws, maximum - HEADER_LENGTH - 4)
@@ -170,8 +166,6 @@ def _pack(raws: Sequence[bytes], room: int) -> Iterator[bytes]:
     while first < len(raws):
         last = bisect_right(ends, taken + room, first)
         if last == first:
-            raise ValueError(
-                f"the attributes leave {max(room, 0)} octets of the message, too few for a single prefix"
-            )
+            raise ValueError(f"the attributes leave {max(room, 0)} octets of the message, too few for a single prefix")
         yield b"".join(raws[first:last])
         first, taken = last, ends[last - 1]
