@@ -51,13 +51,7 @@ def encode_as_path(segments: Iterable[Segment], size: int) -> bytes:
             asns = segment.asns[at : at + 255]
             if size == 2:
                 asns = tuple(asn if asn <= 0xFFFF else AS_TRANS for asn in asns)
-<<<<<<< HEAD
-            out.append(
-                struct.pack(f">BB{len(asns)}{'I' if size == 4 else 'H'}", segment.kind, len(asns), *asns)
-            )
-=======
             out.append(struct.pack(f">BB{len(asns)}{'I' if size == 4 else 'H'}", segment.kind, len(asns), *asns))
->>>>>>> main
     return b"".join(out)
 
 
@@ -99,13 +93,7 @@ def merge_as4_path(path: tuple[Segment, ...], as4_path: tuple[Segment, ...]) -> 
 
 def _count(segments: Iterable[Segment]) -> int:
     return sum(
-<<<<<<< HEAD
-        len(segment.asns)
-        if segment.kind is SegmentType.AS_SEQUENCE
-        else int(segment.kind is SegmentType.AS_SET)
-=======
         len(segment.asns) if segment.kind is SegmentType.AS_SEQUENCE else int(segment.kind is SegmentType.AS_SET)
->>>>>>> main
         for segment in segments
     )
 

@@ -125,13 +125,7 @@ def interpret(
             _keep_unknown(tlv, unknown)
             continue
         try:
-<<<<<<< HEAD
-            if flags & FLAG_MASK & ~PARTIAL != expected or (
-                flags & PARTIAL and expected != OPTIONAL | TRANSITIVE
-            ):
-=======
             if flags & FLAG_MASK & ~PARTIAL != expected or (flags & PARTIAL and expected != OPTIONAL | TRANSITIVE):
->>>>>>> main
                 raise _flags_error(kind, flags)
             decoder = _DECODERS.get(kind)
             if decoder is not None:

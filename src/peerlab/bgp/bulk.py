@@ -105,13 +105,7 @@ def decode_bulk(body: bytes, cache: AttributeCache) -> tuple[BulkUpdate, ...]:
         raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what=f"an UPDATE of {size} octets is too short")
     start = 2 + (body[0] << 8 | body[1])
     if start + 2 > size:
-<<<<<<< HEAD
-        raise WireError(
-            3, MALFORMED_ATTRIBUTE_LIST, what="the withdrawn routes run past the end of the UPDATE"
-        )
-=======
         raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what="the withdrawn routes run past the end of the UPDATE")
->>>>>>> main
     end = start + 2 + (body[start] << 8 | body[start + 1])
     if end > size:
         raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what="the attributes run past the end of the UPDATE")
@@ -126,13 +120,7 @@ def decode_bulk(body: bytes, cache: AttributeCache) -> tuple[BulkUpdate, ...]:
     return _decode(body, start, end, key, cache)
 
 
-<<<<<<< HEAD
-def _part(
-    family: Family, withdrawn: list[bytes], announced: list[bytes], decoded: DecodedAttributes
-) -> BulkUpdate:
-=======
 def _part(family: Family, withdrawn: list[bytes], announced: list[bytes], decoded: DecodedAttributes) -> BulkUpdate:
->>>>>>> main
     if not announced:
         if decoded.malformed:
             raise _nothing_reachable(decoded)
@@ -144,13 +132,7 @@ def _part(family: Family, withdrawn: list[bytes], announced: list[bytes], decode
 
 def _nothing_reachable(decoded: DecodedAttributes) -> WireError:
     """RFC 7606 section 5.2: an error that would withdraw, but no route in sight: they may be what was damaged."""
-<<<<<<< HEAD
-    return WireError(
-        3, MALFORMED_ATTRIBUTE_LIST, what=f"{decoded.treat_as_withdraw}; and the UPDATE announces nothing"
-    )
-=======
     return WireError(3, MALFORMED_ATTRIBUTE_LIST, what=f"{decoded.treat_as_withdraw}; and the UPDATE announces nothing")
->>>>>>> main
 
 
 class _Routes(msgspec.Struct, gc=False):

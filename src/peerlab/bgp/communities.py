@@ -38,13 +38,7 @@ def parse_community(text: str) -> str:
     if text in WELL_KNOWN:
         return WELL_KNOWN[text]
     if not _COMMUNITY.fullmatch(text):
-<<<<<<< HEAD
-        raise ValueError(
-            f"{text!r} is no community: write 8075:8007, 8075:1:2 or one of {', '.join(WELL_KNOWN)}"
-        )
-=======
         raise ValueError(f"{text!r} is no community: write 8075:8007, 8075:1:2 or one of {', '.join(WELL_KNOWN)}")
->>>>>>> main
     fields = [int(field) for field in text.split(":")]
     limit, what = (0xFFFF, "a standard") if len(fields) == 2 else (0xFFFFFFFF, "a large")
     if any(field > limit for field in fields):

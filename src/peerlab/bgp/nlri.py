@@ -61,13 +61,7 @@ def nlri_split(octets: bytes, family: Family, subcode: int = INVALID_NETWORK_FIE
     return [raw for _, raw in _walk(octets, family, subcode, path_ids=False)]
 
 
-<<<<<<< HEAD
-def nlri_split_add_path(
-    octets: bytes, family: Family, subcode: int = INVALID_NETWORK_FIELD
-) -> list[tuple[int, bytes]]:
-=======
 def nlri_split_add_path(octets: bytes, family: Family, subcode: int = INVALID_NETWORK_FIELD) -> list[tuple[int, bytes]]:
->>>>>>> main
     """Cut an ADD-PATH NLRI field into (path identifier, raw prefix) (RFC 7911 section 3). Raises as nlri_split."""
     return _walk(octets, family, subcode, path_ids=True)
 

@@ -101,13 +101,7 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         families = []
         for value in self.values(CapabilityCode.EXTENDED_NEXT_HOP):
             for at in range(0, len(value) - 5, 6):
-<<<<<<< HEAD
-                afi, safi, next_hop_afi = (
-                    int.from_bytes(value[at + i : at + i + 2], "big") for i in (0, 2, 4)
-                )
-=======
                 afi, safi, next_hop_afi = (int.from_bytes(value[at + i : at + i + 2], "big") for i in (0, 2, 4))
->>>>>>> main
                 family = family_of(afi, safi)
                 if family is not None and {afi, next_hop_afi} == {1, 2}:
                     families.append(family)
@@ -144,13 +138,7 @@ def decode_open(body: bytes) -> Open:
     if asn == 0:
         raise WireError(2, BAD_PEER_AS, what="AS 0 cannot be a peer (RFC 7607)")
     if hold_time in (1, 2):
-<<<<<<< HEAD
-        raise WireError(
-            2, UNACCEPTABLE_HOLD_TIME, what=f"a hold time of {hold_time} s; 0 or 3 and more are legal"
-        )
-=======
         raise WireError(2, UNACCEPTABLE_HOLD_TIME, what=f"a hold time of {hold_time} s; 0 or 3 and more are legal")
->>>>>>> main
     if body[5:9] == bytes(4):
         raise WireError(2, BAD_IDENTIFIER, what="the BGP identifier is 0.0.0.0")
     return Open(
@@ -216,13 +204,7 @@ def encode_open(message: Open) -> bytes:
     if len(short) < 256 and all(len(one) < 256 for one in encoded):
         parameters = bytes([len(short)]) + short
     else:
-<<<<<<< HEAD
-        long = b"".join(
-            bytes([_CAPABILITIES_PARAMETER]) + len(one).to_bytes(2, "big") + one for one in encoded
-        )
-=======
         long = b"".join(bytes([_CAPABILITIES_PARAMETER]) + len(one).to_bytes(2, "big") + one for one in encoded)
->>>>>>> main
         parameters = bytes([_EXTENDED_LENGTH, _EXTENDED_LENGTH]) + len(long).to_bytes(2, "big") + long
     body = (
         bytes([message.version])
@@ -236,13 +218,7 @@ def encode_open(message: Open) -> bytes:
     return body
 
 
-<<<<<<< HEAD
-def make_open(
-    asn: int, router_id: Address, hold_time: int, capabilities: tuple[Capability, ...] = ()
-) -> Open:
-=======
 def make_open(asn: int, router_id: Address, hold_time: int, capabilities: tuple[Capability, ...] = ()) -> Open:
->>>>>>> main
     """An OPEN of a speaker with four octet AS numbers: adds that capability, and AS_TRANS where it is needed."""
     if not any(capability.code == CapabilityCode.FOUR_OCTET_AS for capability in capabilities):
         capabilities = (*capabilities, four_octet_as(asn))
@@ -273,13 +249,7 @@ def negotiate(receiver: Open, sender: Open) -> SessionContext:
             if AddPathMode.RECEIVE in receives.get(family, AddPathMode(0))
             and AddPathMode.SEND in sends.get(family, AddPathMode(0))
         ),
-<<<<<<< HEAD
-        extended_next_hop=tuple(
-            family for family in receiver.extended_next_hop if family in sender.extended_next_hop
-        ),
-=======
         extended_next_hop=tuple(family for family in receiver.extended_next_hop if family in sender.extended_next_hop),
->>>>>>> main
         extended_message=receiver.extended_message and sender.extended_message,
     )
 

@@ -46,13 +46,7 @@ class PrefixSet:
         low = base if one.ge is None else one.ge
         high = one.le if one.le is not None else (base if one.ge is None else bits)
         if not base <= low <= high <= bits:
-<<<<<<< HEAD
-            raise ValueError(
-                f"{one.prefix} with lengths {low} to {high}: they have to lie between {base} and {bits}"
-            )
-=======
             raise ValueError(f"{one.prefix} with lengths {low} to {high}: they have to lie between {base} and {bits}")
->>>>>>> main
         by_network = self._tables[family].setdefault(base, {})
         by_network.setdefault(_number(raw, bits) >> bits - base, []).append((low, high))
 
@@ -85,13 +79,7 @@ class PrefixSet:
     def longest_address(self, address: Address) -> Prefix | None:
         """The longest prefix of the set over this address. Raises ValueError when it is no address."""
         octets = address_bytes(address)
-<<<<<<< HEAD
-        return self.longest_raw(
-            bytes([len(octets) * 8]) + octets, Family.IPV4 if len(octets) == 4 else Family.IPV6
-        )
-=======
         return self.longest_raw(bytes([len(octets) * 8]) + octets, Family.IPV4 if len(octets) == 4 else Family.IPV6)
->>>>>>> main
 
     def longest(self, prefix: Prefix) -> Prefix | None:
         """The longest prefix of the set that equals or covers this one, whatever its range of lengths."""
