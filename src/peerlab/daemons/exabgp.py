@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -16,9 +18,8 @@ from peerlab.topology.model import LabModel, Node, Relation, Session
 CONFIGURATION = PurePath("exabgp.conf")
 ROUTER = PurePath("router.json")
 
-_PLAIN = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !#$%&*+-./:<=>?@^_|~"
-)  # what ExaBGP's tokeniser takes inside double quotes as it stands
+_PLAIN = re.compile(r"[A-Za-z0-9!$%&*+./:<=>?@^_|~-]+( [A-Za-z0-9!$%&*+./:<=>?@^_|~-]+)*")
+"""Text that ExaBGP's tokeniser leaves alone between double quotes. It has no way to escape a quote."""
 
 
 def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath, str]:
@@ -120,7 +121,7 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
     options = ["listen 179" if peer.passive else "connect 179"]
     remarks = []
     if peer.md5 is not None:
-        options.append(f'md5-password "{_quoted(peer.md5)}"')
+        options += _md5(peer.md5)
     if peer.gtsm:
         options += ["incoming-ttl 255", "outgoing-ttl 255"]
         remarks.append("GTSM: TTL 255 is sent and demanded (RFC 5082)")
@@ -142,7 +143,7 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
         "peer_address": peer.peer_address,
         "local_address": peer.local_address,
         "relation": peer.relation,
-        "description": _quoted(f"{peer.session} to {peer.peer}"),
+        "description": f"{peer.session} to {peer.peer}",
         "hold_time": peer.hold_time,
         "passive": "true" if peer.passive else "false",
         "options": options,
@@ -150,9 +151,11 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
     }
 
 
-def _quoted(text: str) -> str:
-    """Text for between double quotes; whatever the tokeniser could stumble over goes in as ``\\uXXXX``."""
-    return "".join(char if char in _PLAIN else f"\\u{ord(char):04x}" for char in text)
+def _md5(password: str) -> list[str]:
+    """The password as it is where ExaBGP can read that, in base64 where not."""
+    if _PLAIN.fullmatch(password):
+        return [f'md5-password "{password}"']
+    return [f'md5-password "{base64.b64encode(password.encode()).decode()}"', "md5-base64 true"]
 
 
 def _without_length(address: str | None) -> Address | None:

@@ -257,7 +257,12 @@ class Engine:
         neighbor = self._driven[session].peer.neighbor
         local = neighbor["local-address"]
         bound = self._listener.listen_on(
-            local, neighbor["peer-address"], neighbor["listen"] or 179, neighbor["md5-password"], False, None
+            local,
+            neighbor["peer-address"],
+            neighbor["listen"] or 179,
+            neighbor["md5-password"],
+            neighbor["md5-base64"],
+            None,
         )
         if bound:
             self._unbound.discard(session)

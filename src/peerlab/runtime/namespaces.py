@@ -190,12 +190,7 @@ class NamespaceRuntime:
         return await self._ask(language.Spawn(node, name, tuple(argv), dict(environment)), int)
 
     async def attached(
-        self,
-        node: str,
-        name: str,
-        argv: Sequence[str],
-        stdio: tuple[int, int, int],
-        environment: Mapping[str, str] = {},
+        self, node: str, name: str, argv: Sequence[str], stdio: tuple[int, int, int], environment: Mapping[str, str] = {}
     ) -> int:
         """Starts a command on three descriptors of the caller's (a terminal, a pipe). It dies with the client."""
         ask = language.Spawn(node, name, tuple(argv), dict(environment), stdio=3, owned=True)

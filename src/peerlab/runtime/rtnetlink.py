@@ -212,9 +212,7 @@ def address_fact(body: bytes, names: dict[int, str]) -> AddressObservation:
     found = attributes_of(body[8:])
     value = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
     return AddressObservation(
-        names.get(index, str(index)),
-        f"{socket.inet_ntop(family, value)}/{length}",
-        SCOPES.get(scope, "global"),  # type: ignore[arg-type]
+        names.get(index, str(index)), f"{socket.inet_ntop(family, value)}/{length}", SCOPES.get(scope, "global")  # type: ignore[arg-type]
     )
 
 

@@ -264,7 +264,9 @@ class Supervisor:
             tuple(nodes), tuple(links), tuple(self.launcher.observe()), tuple(self.fabric.impairments.values())
         )
 
-    def _namespace_socket(self, client: _Client, number: int, ask: language.NamespaceSocket, _: list[int]) -> _Handover:
+    def _namespace_socket(
+        self, client: _Client, number: int, ask: language.NamespaceSocket, _: list[int]
+    ) -> _Handover:
         node = self.fabric.node(ask.node)
         return _Handover(None, [in_namespace(node.descriptor, lambda: Netlink(ask.protocol)).socket.detach()])
 
