@@ -117,7 +117,7 @@ class AddPeers(_Request, frozen=True, kw_only=True, tag="add-peers"):
 
 
 class RemovePeers(_Request, frozen=True, kw_only=True, tag="remove-peers"):
-    """Deprovision sessions: Cease/3 with ``communication`` (RFC 9003), routes gone, configuration gone. Answer: true."""
+    """Deprovision: Cease/3 with ``communication`` (RFC 9003), routes gone, configuration gone. Answer: true."""
 
     sessions: tuple[str, ...]
     communication: str = ""
@@ -158,7 +158,7 @@ class WithdrawOrigin(_Request, frozen=True, kw_only=True, tag="withdraw-origin")
 
 
 class Announce(_Request, frozen=True, kw_only=True, tag="announce"):
-    """Send a route to one session past all policy, as given, attributes untouched (a stimulus: a leak, a hijack, a bogon)."""
+    """Send a route to one session past all policy, attributes untouched (a stimulus: a leak, a hijack)."""
 
     session: str
     prefixes: tuple[Prefix, ...]
@@ -186,7 +186,7 @@ class Subscribe(_Request, frozen=True, kw_only=True, tag="subscribe"):
 class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
     """Answer true as soon as the condition holds, or false after ``within`` seconds.
 
-    ``what``: ``established``, ``down``, ``end-of-rib`` (received) for ``session``; ``best`` or ``no-best`` for ``prefix``
+    ``what``: ``established``, ``down``, ``end-of-rib`` (received) for ``session``; ``best``, ``no-best`` for ``prefix``
     (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send or to decide.
     """
 
