@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from peerlab.evidence.packet_ring import in_namespace
+from peerlab.evidence.packet_ring import in_namespace_at
 from peerlab.evidence.tap import run_forked
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -71,7 +71,7 @@ class Cell:
         self.inside("middle", forward)
 
     def inside(self, node: str, work: Callable[[], object]) -> object:
-        return in_namespace(path_of(self.nodes[node]), work)
+        return in_namespace_at(path_of(self.nodes[node]), work)
 
     def _wire(self, a: str, a_name: str, b: str, b_name: str, v4: str, v6: str) -> None:
         def make() -> None:

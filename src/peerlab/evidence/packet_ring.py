@@ -11,14 +11,17 @@ was sent before, at once.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
+
+from peerlab.runtime.kernel import in_namespace
 
 BLOCK_SIZE = 128 << 10
 """Octets of a block; the largest frame (64 KiB of IP and its headers) must fit in one."""
@@ -36,7 +39,6 @@ _TPACKET_V3 = 2
 _SO_ATTACH_FILTER = 26
 _SO_TIMESTAMPNS = 35
 _SIOCGIFNAME = 0x8910
-_CLONE_NEWNET = 0x40000000
 _FRAME_SIZE = 2048
 
 _BLOCK_STATUS = 8
@@ -86,34 +88,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 Result = TypeVar("Result")
 
 
-def in_namespace(path: str, work: Callable[[], Result]) -> Result:
-    """Runs ``work`` in the network namespace behind ``path``, in a thread that is thrown away afterwards.
+def in_namespace_at(path: str, work: Callable[[], Result]) -> Result:
+    """Runs ``work`` in the network namespace behind ``path``. Sockets made there stay there; the caller does not move.
 
-    Sockets made there stay there; the caller does not move. Raises what ``work`` raised, and OSError when the
-    namespace cannot be entered.
+    ``path`` may also be the kernel's name of a namespace, ``net:[4026532177]``, of which process 1 (a cell's
+    supervisor) holds a descriptor. Raises what ``work`` raised, and OSError when the namespace cannot be entered.
     """
-    answers: list[Result] = []
-    failures: list[BaseException] = []
+    descriptor = os.open(_held_by_supervisor(path) if path.startswith("net:[") else path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return in_namespace(descriptor, work)
+    finally:
+        os.close(descriptor)
 
-    def enter() -> None:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, f"setns: {os.strerror(number)}", path)
-            finally:
-                os.close(descriptor)
-            answers.append(work())
-        except BaseException as failure:
-            failures.append(failure)
 
-    thread = threading.Thread(target=enter, name="enter-namespace")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return answers[0]
+def _held_by_supervisor(name: str) -> str:
+    for path in Path("/proc/1/fd").iterdir():
+        if path.readlink().name == name:
+            return str(path)
+    raise FileNotFoundError(errno.ENOENT, "process 1 holds no such namespace", name)
 
 
 def _attach_filter(target: socket.socket) -> None:
@@ -133,7 +125,7 @@ def _bind_to_all(target: socket.socket) -> None:
 
 
 class Window:
-    """One namespace's ring. Make it inside the namespace (`in_namespace`); use it from anywhere.
+    """One namespace's ring. Make it inside the namespace (`in_namespace_at`); use it from anywhere.
 
     Raises OSError when the kernel refuses the socket, the ring or the filter.
     """

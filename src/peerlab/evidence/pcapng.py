@@ -218,7 +218,7 @@ class Reader:
         try:
             return length, self._read(kind, body)
         except (struct.error, IndexError) as cut:
-            raise CaptureError(f"octet {self._taken + at}: a block of kind {kind} is cut short or wrong: {cut}") from cut
+            raise CaptureError(f"octet {self._taken + at}: a block of kind {kind} contradicts itself: {cut}") from cut
 
     def _take_classic(self, buffer: bytes, at: int, interface: Interface, unit: int) -> tuple[int, Record | None]:
         if len(buffer) - at < 16:
@@ -252,9 +252,7 @@ class Reader:
             number, high, low, kept, length = struct.unpack_from(self._order + "IIIII", body)
             section = self._interfaces[number]
             octets = body[20 : 20 + kept]
-            return Frame(
-                at=section.nanoseconds(high, low), interface=section.interface, octets=octets, length=length
-            )
+            return Frame(at=section.nanoseconds(high, low), interface=section.interface, octets=octets, length=length)
         if kind == INTERFACE_STATISTICS:
             return self._read_statistics(body)
         return None

@@ -31,7 +31,7 @@ _LOWEST_TYPE, _HIGHEST_TYPE = 1, 5
 
 
 def _ahead(later: int, earlier: int) -> int:
-    """How far ``later`` is ahead of ``earlier`` in sequence space, negative when it is behind (RFC 9293 section 3.4)."""
+    """How far ``later`` is ahead of ``earlier`` in sequence space, negative when behind (RFC 9293 section 3.4)."""
     distance = (later - earlier) % _MODULUS
     return distance - _MODULUS if distance >= _HALF else distance
 
@@ -119,6 +119,12 @@ class _Half:
         self.initial = sequence
         self.next = (sequence + 1) % _MODULUS
         self.last_at = at
+
+    def acknowledge(self, number: int, at: int) -> None:
+        """The receiver has everything before ``number``."""
+        if self.acknowledged is None or _ahead(number, self.acknowledged) > 0:
+            self.acknowledged = number
+            self.acknowledged_at = at
 
     def take(self, sequence: int, payload: bytes, at: int) -> list[Fact]:
         """Payload at a sequence number; gives the messages it completes, here or in what had waited for it."""
@@ -267,7 +273,7 @@ def _reverse(flow: Flow) -> Flow:
 
 
 class Reassembler:
-    """Every BGP connection of a capture. Feed segments in the order of the capture; facts come out as they are known."""
+    """Every BGP connection of a capture. Segments go in as they were captured, facts come out as they are known."""
 
     def __init__(self) -> None:
         self._connections: dict[Flow, _Connection] = {}
@@ -288,9 +294,7 @@ class Reassembler:
             connection = self._begin(segment)
         half, other = connection.halves[segment.flow], connection.halves[_reverse(segment.flow)]
         if segment.flags & ACK and not segment.flags & RST:
-            if other.acknowledged is None or _ahead(segment.acknowledged, other.acknowledged) > 0:
-                other.acknowledged = segment.acknowledged
-                other.acknowledged_at = segment.at
+            other.acknowledge(segment.acknowledged, segment.at)
         if segment.flags & SYN:
             facts += self._synchronise(connection, half, segment)
         start = segment.sequence + 1 if segment.flags & SYN else segment.sequence
@@ -348,8 +352,8 @@ class Reassembler:
             return []
         if segment.flags & RST:
             connection.closed = True
-            carried = connection.opened or any(h.initial is None and h.next is not None for h in connection.halves.values())
-            return [_step(connection, Step.RESET if carried else Step.REFUSED, segment)]
+            running = any(one.initial is None and one.next is not None for one in connection.halves.values())
+            return [_step(connection, Step.RESET if connection.opened or running else Step.REFUSED, segment)]
         if half.finished:
             return []
         facts: list[Fact] = list(half.finish((segment.sequence + segment.length) % _MODULUS))

@@ -23,7 +23,7 @@ import msgspec
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence import pcapng
 from peerlab.evidence.own_address import OwnAddresses
-from peerlab.evidence.packet_ring import BLOCK_SIZE, Window, in_namespace, interface_names, mark_of
+from peerlab.evidence.packet_ring import BLOCK_SIZE, Window, in_namespace_at, interface_names, mark_of
 from peerlab.evidence.tap_request import (
     LONGEST_REQUEST,
     AddNodes,
@@ -193,7 +193,7 @@ class Tap:
     @staticmethod
     def _open(name: str, path: str, blocks: int) -> _NodeTap:
         try:
-            return in_namespace(path, lambda: _NodeTap(name, blocks))
+            return in_namespace_at(path, lambda: _NodeTap(name, blocks))
         except OSError as failure:
             raise RuntimeFailure(f"node {name}: the tap cannot listen in {path}: {failure.strerror}") from failure
 
