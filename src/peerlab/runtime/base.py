@@ -150,14 +150,14 @@ class LinkObservation(msgspec.Struct, frozen=True):
 class NodeObservation(msgspec.Struct, frozen=True):
     """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake).
 
-    ``namespace_path`` is where a process inside the cell can open that namespace, as long as the node exists.
+    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake).
     """
 
     name: str
     kind: str
     forwarding: bool
     namespace: int = 0
-    namespace_path: str = ""
+    handle: str = ""
 
 
 class ProcessObservation(msgspec.Struct, frozen=True):
