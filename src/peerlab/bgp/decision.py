@@ -63,10 +63,11 @@ class Path:
     """One route for a prefix as the decision process sees it. Immutable; equal only to itself.
 
     ``session`` is None for a path that this router originates. ``resolution`` None means that the next hop cannot be
-    reached. ``head``, ``med`` and ``tail`` are what the steps before, at and after MED compare; lower is better.
+    reached. ``blackhole``: packets that match nothing but this originated prefix are dropped here. ``head``, ``med``
+    and ``tail`` are what the steps before, at and after MED compare; lower is better.
     """
 
-    __slots__ = ("attributes", "head", "med", "neighbour", "peer_address", "resolution", "router_id",
+    __slots__ = ("attributes", "blackhole", "head", "med", "neighbour", "peer_address", "resolution", "router_id",
                  "session", "source", "tail")  # fmt: skip
 
     def __init__(
@@ -78,8 +79,10 @@ class Path:
         router_id: Address = _NO_ADDRESS,
         peer_address: Address = _NO_ADDRESS,
         resolution: Resolution | None = None,
+        blackhole: bool = False,
     ) -> None:
         self.attributes = attributes
+        self.blackhole = blackhole
         self.source = source
         self.session = session
         self.router_id = attributes.originator_id or router_id
