@@ -7,7 +7,6 @@ special text (``Prefix``, ``Name``, …) gets its grammar, and pydantic's compla
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import ipaddress
 import re
@@ -30,7 +29,7 @@ from pydantic import (
 
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.topology.document import Asn, CommunityText, Document, InterfaceAddress, Name, RangeText
-from peerlab.topology.mistake import Mistake, Path
+from peerlab.topology.mistake import Mistake, Path, did_you_mean
 
 _RANGE = re.compile(r"(?P<prefix>\S+?)(?:\s+ge\s+(?P<ge>\d+))?(?:\s+le\s+(?P<le>\d+))?")
 _COMMUNITY = re.compile(r"(\d+|\*):(\d+|\*)(:(\d+|\*))?")
@@ -132,7 +131,8 @@ def _range(text: str) -> str:
     high = int(matched["le"] or (network.max_prefixlen if matched["ge"] else low))
     if not network.prefixlen <= low <= high <= network.max_prefixlen:
         raise ValueError(
-            f"{text!r} asks for lengths {low} to {high}; they must grow from {network.prefixlen} to {network.max_prefixlen}"
+            f"{text!r} asks for lengths {low} to {high}; "
+            f"they must grow from {network.prefixlen} to {network.max_prefixlen}"
         )
     return " ".join([prefix, *(f"{word} {matched[word]}" for word in ("ge", "le") if matched[word] is not None)])
 
@@ -142,12 +142,13 @@ def _community(text: str) -> str:
     limit = 0xFFFF if text.count(":") == 1 else 0xFFFFFFFF
     if matched is None or any(part != "*" and int(part) > limit for part in text.split(":")):
         raise ValueError(
-            f"{text!r} is not a community; write A:B with parts up to 65535, or A:B:C (large) with parts up to 4294967295"
+            f"{text!r} is not a community; "
+            "write A:B with parts up to 65535, or A:B:C (large) with parts up to 4294967295"
         )
     return text
 
 
-_GRAMMAR: dict[object, tuple[object, object]] = {
+_GRAMMAR: dict[Any, tuple[Any, dict[str, Any]]] = {
     Prefix: (Annotated[str, AfterValidator(_prefix)], {"examples": ["198.18.0.0/24", "2001:db8::/48"]}),
     Address: (Annotated[str, AfterValidator(_address)], {"examples": ["192.0.2.1", "2001:db8::1"]}),
     InterfaceAddress: (Annotated[str, AfterValidator(_interface_address)], {"examples": ["198.18.0.2/30"]}),
@@ -167,12 +168,13 @@ def _typed(annotation: Any) -> Any:
     """The pydantic type for a struct's field type."""
     if annotation in _GRAMMAR:
         inner, extra = _GRAMMAR[annotation]
-        return Annotated[inner, Field(json_schema_extra=extra)]  # type: ignore[arg-type,valid-type]
+        return Annotated[inner, Field(json_schema_extra=extra)]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
         return tuple[_typed(args[0]), ...]  # type: ignore[misc]
     if origin is dict:
-        return Annotated[dict[str, _typed(args[1])], BeforeValidator(_empty_for_null)]
+        value: Any = _typed(args[1])
+        return Annotated[dict[str, value], BeforeValidator(_empty_for_null)]
     if origin in (typing.Union, types.UnionType):
         return typing.Union[tuple(_typed(arg) for arg in args)]  # noqa: UP007
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
@@ -279,14 +281,6 @@ def _shown(value: object) -> str:
         return "a list"
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "…'"
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """A remedy: the nearest known word if there is one, else the known words."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known here: {', '.join(known)}" if known else "remove it"
 
 
 def _keys_at(path: Path) -> list[str]:
