@@ -9,6 +9,7 @@ import msgspec
 from peerlab.evidence.events import ValidationJudged
 from peerlab.peering import mail, refusal
 from peerlab.peering.addressing import (
+    LINK_TEST_RANGE,
     direct_addresses,
     link_test_addresses,
     link_test_range,
@@ -105,7 +106,7 @@ def start_link_test(work: Work, command: StartLinkTest) -> None:
         if c.link_test is not None and c.link_test.running
         for address in (c.link_test.addresses.peer, c.link_test.addresses.microsoft)
     ]
-    within = link_test_range(command.within or "169.254.0.0/16")
+    within = link_test_range(command.within or LINK_TEST_RANGE)
     test = LinkTestRecord(addresses=link_test_addresses(taken, within))
     work.replace(peering.key, msgspec.structs.replace(connection, link_test=test))
 
@@ -115,9 +116,7 @@ def finish_link_test(work: Work, command: FinishLinkTest) -> None:
     peering, connection = work.connection(command.peering, command.connection)
     if connection.link_test is None or not connection.link_test.running:
         raise refusal.not_supported(f"No link test of connection {connection.label} is running")
-    test = msgspec.structs.replace(
-        connection.link_test, running=False, passed=command.passed, detail=command.detail
-    )
+    test = msgspec.structs.replace(connection.link_test, running=False, passed=command.passed, detail=command.detail)
     work.replace(peering.key, msgspec.structs.replace(connection, link_test=test))
 
 
@@ -158,9 +157,7 @@ def judge(work: Work, command: JudgeValidation) -> None:
     subject = f"{peering.key}/{connection.label}"
     work.emit(
         *(
-            ValidationJudged(
-                at=work.now, subject=subject, rule=v.rule, passed=v.passed is True, message=v.message
-            )
+            ValidationJudged(at=work.now, subject=subject, rule=v.rule, passed=v.passed is True, message=v.message)
             for v in verdicts
         )
     )
@@ -290,9 +287,5 @@ def _require(connection: ConnectionRecord, *states: ConnectionState, what: str) 
         )
 
 
-def _notify(
-    work: Work, peering: PeeringRecord, connection: ConnectionRecord, subject: str, text: str
-) -> None:
-    work.emit(
-        *mail.connection_notice(work.now, work.mail_of(peering), peering, connection, subject, text)
-    )
+def _notify(work: Work, peering: PeeringRecord, connection: ConnectionRecord, subject: str, text: str) -> None:
+    work.emit(*mail.connection_notice(work.now, work.mail_of(peering), peering, connection, subject, text))

@@ -80,15 +80,9 @@ def _compare(
     kept = [(known[c.identifier], c) for c in wanted.connections if c.identifier in known]
     new = [c for c in wanted.connections if c.identifier not in known]
     names = {c.identifier for c in wanted.connections}
-    gone = [
-        c
-        for c in before.connections
-        if c.identifier not in names and c.state != ConnectionState.PENDING_REMOVE
-    ]
+    gone = [c for c in before.connections if c.identifier not in names and c.state != ConnectionState.PENDING_REMOVE]
     leaving = [
-        (c, c)
-        for c in before.connections
-        if c.identifier not in names and c.state == ConnectionState.PENDING_REMOVE
+        (c, c) for c in before.connections if c.identifier not in names and c.state == ConnectionState.PENDING_REMOVE
     ]
     return kept + leaving, new, gone
 

@@ -88,9 +88,7 @@ def is_special_route(route: ObservedRoute, public_ranges: Iterable[Prefix]) -> b
 def _established(sessions: Sequence[ObservedSession], agreed_asn: int) -> RuleVerdict:
     if not sessions:
         return RuleVerdict(rule="SES-01", passed=None, message="No session of the connection is known")
-    bad = [
-        f"session with {s.peer} is {s.state}, not Established" for s in sessions if s.state != "Established"
-    ]
+    bad = [f"session with {s.peer} is {s.state}, not Established" for s in sessions if s.state != "Established"]
     bad += [
         f"session with {s.peer} is with AS{s.peer_as}, not AS{agreed_asn}"
         for s in sessions
