@@ -33,9 +33,14 @@ from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
 from peerlab.runtime.launch import Launcher, Zygote, node_directory
 from peerlab.runtime.netlink import Netlink
 
-__all__ = ["TOOLBOX", "Supervisor", "log_line"]
+__all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
-TOOLBOX = ZygoteSpec("toolbox", ("peerlab.runtime.probe",), "peerlab.runtime.task:run_task")
+TASK_ENTRY = "peerlab.runtime.task:run_task"
+TOOLBOX = ZygoteSpec(
+    "toolbox", tuple(f"peerlab.runtime.{each}" for each in ("probe", "stream", "transport", "frames")), TASK_ENTRY
+)
+SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_ENTRY)
+"""Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")
 _LISTEN_BACKLOG = 64
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -325,7 +330,8 @@ class Supervisor:
 
     def _start_task(self, client: _Client, number: int, ask: language.StartTask, _: list[int]) -> None:
         self.fabric.node(ask.node)
-        zygote = self.launcher.prepare(TOOLBOX)
+        module = ask.entry.partition(":")[0]
+        zygote = self.launcher.prepare(SCAPY_TOOLBOX if module in SCAPY_TOOLBOX.preload else TOOLBOX)
         self._watch_zygote(zygote)
         self._tasks += 1
         ours, theirs = socket.socketpair()
