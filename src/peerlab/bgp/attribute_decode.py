@@ -47,7 +47,7 @@ class NextHop(NamedTuple):
     octets: bytes
 
 
-class DecodedAttributes(msgspec.Struct, frozen=True, kw_only=True):
+class DecodedAttributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one set of attributes says about the routes that it is announced with.
 
     ``attributes`` is None exactly when the routes must be treated as withdrawn, for the reason in
