@@ -244,7 +244,7 @@ class BgpSpeaker:
     def originate(self, prefix: Prefix, attributes: PathAttributes, now: int, blackhole: bool = True) -> None:
         """Originate a prefix, or change its attributes. ``blackhole``: the kernel drops what is not more specific."""
         raw = _raw(prefix)
-        path = Path(attributes, source=LearnedFrom.LOCAL, blackhole=blackhole)
+        path = Path(attributes, LearnedFrom.LOCAL, blackhole=blackhole)
         self._ribs[family_of_prefix(prefix)].put((raw,), path)
 
     def withdraw_origin(self, prefix: Prefix, now: int) -> None:
