@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix
+from peerlab.bgp.attributes import Address, Family, Prefix
+from peerlab.bgp.route_fact import RouteFact as RouteFact
 
 
 class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,23 +39,6 @@ class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     stage: str | None = None
     import_policy: str = ""
     export_policy: str = ""
-
-
-class RouteFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One route in one RIB of one node.
-
-    In Adj-RIB-In, ``accepted`` and ``reason`` say what import policy did (statement name). In Loc-RIB ``best`` marks
-    the winner and ``reason`` the decision step that eliminated a loser. In Adj-RIB-Out ``session`` is the receiver.
-    """
-
-    prefix: Prefix
-    session: str | None
-    peer: str | None = None
-    attributes: PathAttributes
-    accepted: bool = True
-    best: bool = False
-    reason: str = ""
-    received_at: int = 0
 
 
 class KernelRoute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,78 @@
+"""What a speaker is told: its own identity and one ``PeerConfig`` per session.
+
+Lives in layer 0 because the pure speaker reads it; ``router.protocol`` re-exports the names for the wire between
+controller and router.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
+from peerlab.bgp.origin_validation import Vrp
+from peerlab.bgp.policy import Policy
+
+
+class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One session as the router that runs it must know it. ``session`` is the model's session id.
+
+    ``hold_time`` seconds. ``max_prefix`` counts routes pre-policy and ends the session with Cease/1 (RFC 4486).
+    ``relation`` is what the remote AS is to us; ``local_role`` is announced when set (RFC 9234) and OTC follows it.
+    ``multihop`` is True for sessions between loopbacks.
+    """
+
+    session: str
+    peer: str
+    family: Family
+    local_address: Address
+    peer_address: Address
+    local_as: int
+    peer_as: int
+    import_policy: str
+    export_policy: str
+    relation: str = "peer"
+    local_role: BgpRole | None = None
+    role_strict: bool = False
+    hold_time: int = 9
+    md5: str | None = None
+    gtsm: bool = False
+    passive: bool = False
+    multihop: bool = False
+    max_prefix: int | None = None
+    route_reflector_client: bool = False
+    route_server_client: bool = False
+    enforce_first_as: bool = True
+    next_hop_self: bool = False
+    interface: str | None = None
+
+
+class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An interface on which the node's link-state IGP runs."""
+
+    name: str
+    cost: int
+    address_v4: Address | None = None
+    address_v6: Address | None = None
+
+
+class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
+
+    ``vrps`` are the validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811).
+    """
+
+    node: str
+    asn: int
+    router_id: Address
+    directory: str
+    loopback_v4: Address | None = None
+    loopback_v6: Address | None = None
+    originate: tuple[Prefix, ...] = ()
+    peers: tuple[PeerConfig, ...] = ()
+    policies: dict[str, Policy] = {}
+    igp: tuple[IgpInterface, ...] = ()
+    cluster_id: Address | None = None
+    route_server: bool = False
+    install_routes: bool = True
+    med_across_ases: bool = False
+    vrps: tuple[Vrp, ...] = ()
