@@ -152,12 +152,8 @@ class _Reader:
                 continue
             place = (*path, key)
             if key in found:
-                first = self._lines[place]
-                self.duplicates.append(
-                    Mistake(
-                        place, f"key {key!r} stands twice, first in line {first}", f"remove line {line} or rename it"
-                    )
-                )
+                what = f"key {key!r} stands twice, in lines {self._lines[place]} and {line}"
+                self.duplicates.append(Mistake(place, what, "remove one or rename it"))
                 continue
             self._lines[place] = line
             found[key] = self._value(value_node, place, above)

@@ -24,11 +24,16 @@ def path_text(path: Path) -> str:
     return text or "(top)"
 
 
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant; None when none is near."""
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A remedy: the nearest known word if there is one, else the known words."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean {near!r}?"
     if not known:
         return "remove it"
     shown = ", ".join(known[:KNOWN_SHOWN])

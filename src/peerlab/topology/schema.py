@@ -29,7 +29,7 @@ from pydantic import (
 
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.topology.document import Asn, CommunityText, Document, InterfaceAddress, Name, RangeText
-from peerlab.topology.mistake import Mistake, Path, did_you_mean
+from peerlab.topology.mistake import Mistake, Path, did_you_mean, nearest
 
 _RANGE = re.compile(r"(?P<prefix>\S+?)(?:\s+ge\s+(?P<ge>\d+))?(?:\s+le\s+(?P<le>\d+))?")
 _COMMUNITY = re.compile(r"(\d+|\*):(\d+|\*)(:(\d+|\*))?")
@@ -38,17 +38,20 @@ _COMMUNITY = re.compile(r"(\d+|\*):(\d+|\*)(:(\d+|\*))?")
 def validate(data: object) -> tuple[Document | None, tuple[Mistake, ...]]:
     """The document that plain data describes, and every mistake of form.
 
-    When mistakes are confined to keys that could be left out, the document is made without them, so that its meaning
-    can be checked in the same run; otherwise it is None.
+    Misspelt and unknown keys and words alone do not hide mistakes of meaning: the document is then made as if they
+    had been spelt right, or left out, so that its meaning can be checked in the same run. Otherwise it is None.
     """
-    mistakes: list[Mistake] = []
-    first = _attempt(data, mistakes)
-    if first is not None or not isinstance(data, dict):
-        return first, tuple(mistakes)
-    pruned = data
-    for mistake in sorted(mistakes, key=lambda m: m.path, reverse=True):
-        pruned = _without(pruned, mistake.path)
-    return _attempt(pruned, []), tuple(mistakes)
+    details = _details(data)
+    mistakes = tuple(_mistake(detail) for detail in details)
+    if details:
+        repaired = data
+        for detail in details:
+            if detail["type"] in ("extra_forbidden", "enum"):
+                repaired = _repaired(repaired, _path(detail), detail)
+        data = repaired
+        if _details(data):
+            return None, mistakes
+    return msgspec.convert(_model(Document).model_validate(data), Document, from_attributes=True), mistakes
 
 
 def json_schema() -> dict[str, Any]:
@@ -59,33 +62,37 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _attempt(data: object, mistakes: list[Mistake]) -> Document | None:
+def _details(data: object) -> list[dict[str, Any]]:
     try:
-        model = _model(Document).model_validate(data)
+        _model(Document).model_validate(data)
     except ValidationError as error:
-        mistakes.extend(_mistake(dict(detail)) for detail in error.errors(include_url=False))
-        return None
-    return msgspec.convert(model, Document, from_attributes=True)
+        return [dict(detail) for detail in error.errors(include_url=False)]
+    return []
 
 
-def _without(data: Any, path: Path) -> Any:
-    """A copy of the data without what is at that path; the copy is shallow along the path."""
-    if not path:
-        return data
+def _path(detail: Mapping[str, Any]) -> Path:
+    return tuple(part for part in detail["loc"] if part != "[key]")
+
+
+def _repaired(data: Any, path: Path, detail: Mapping[str, Any], above: Path = ()) -> Any:
+    """A copy of the data with one misspelt key or word put right, or one unknown key left out."""
     head, rest = path[0], path[1:]
-    copy: Any
-    if isinstance(data, dict) and head in data:
-        copy = dict(data)
-        if rest:
-            copy[head] = _without(copy[head], rest)
-        else:
-            del copy[head]
-        return copy
-    if isinstance(data, list) and isinstance(head, int) and head < len(data) and rest:
-        copy = list(data)
-        copy[head] = _without(copy[head], rest)
-        return copy
-    return data
+    copy: Any = dict(data) if isinstance(data, dict) else list(data)
+    if rest:
+        copy[head] = _repaired(copy[head], rest, detail, (*above, head))
+    elif detail["type"] == "enum":
+        copy[head] = nearest(str(copy[head]), _words(detail)) or copy[head]
+    else:
+        value = copy.pop(head)
+        meant = nearest(str(head), _keys_at(above))
+        if meant is not None and meant not in copy:
+            copy[meant] = value
+    return copy
+
+
+def _words(detail: Mapping[str, Any]) -> list[str]:
+    """The words that pydantic expected."""
+    return [word.strip("'") for word in re.findall(r"'[^']*'", detail["ctx"]["expected"])]
 
 
 # -- models from structs -------------------------------------------------------------------------------------------
@@ -249,15 +256,13 @@ _KINDS: dict[str, tuple[str, str]] = {
 
 def _mistake(detail: Mapping[str, Any]) -> Mistake:
     """One pydantic error as a mistake."""
-    path: Path = tuple(p for p in detail["loc"] if p != "[key]")
-    kind, given = detail["type"], detail["input"]
+    path, kind, given = _path(detail), detail["type"], detail["input"]
     if kind == "missing":
         return Mistake(path[:-1], f"required key {path[-1]!r} is missing", f"add {path[-1]}: …")
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key {path[-1]!r}", did_you_mean(str(path[-1]), _keys_at(path[:-1])))
-    if kind in ("enum", "literal_error"):
-        allowed = [word.strip("'") for word in re.findall(r"'[^']*'", detail["ctx"]["expected"])]
-        return Mistake(path, f"{given!r} is not one of the words allowed here", did_you_mean(str(given), allowed))
+    if kind == "enum":
+        return Mistake(path, f"{_shown(given)} is not one of the words here", did_you_mean(str(given), _words(detail)))
     if kind == "value_error":
         what, _, remedy = str(detail["ctx"]["error"]).partition("; ")
         return Mistake(path, what, remedy)
