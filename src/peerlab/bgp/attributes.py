@@ -52,7 +52,7 @@ class BgpRole(StrEnum):
     PEER = "peer"
 
 
-class Segment(msgspec.Struct, frozen=True, array_like=True):
+class Segment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One AS_PATH segment, leftmost AS first."""
 
     kind: SegmentType
@@ -74,7 +74,7 @@ class Aggregator(msgspec.Struct, frozen=True, array_like=True):
     router_id: Address
 
 
-class PathAttributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PathAttributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All attributes of a route except its NLRI. ``None`` means the attribute is absent.
 
     ``communities`` and ``large_communities`` are sorted and unique, as text: ``8075:8007``, ``8075:1:2``

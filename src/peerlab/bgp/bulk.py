@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attribute_decode import DecodedAttributes, NextHop, Tlv, interpret, scan
-from peerlab.bgp.attribute_type import FLAG_MASK, OPTIONAL, AttributeType
+from peerlab.bgp.attribute_type import FLAG_MASK, OPTIONAL, AttributeType, attribute_name
 from peerlab.bgp.attributes import Family, PathAttributes
 from peerlab.bgp.nlri import OPTIONAL_ATTRIBUTE_ERROR, family_of, nlri_split, nlri_split_add_path
 from peerlab.bgp.session_context import SessionContext
@@ -19,6 +19,10 @@ from peerlab.errors import WireError
 MALFORMED_ATTRIBUTE_LIST = 1
 
 _IPV4, _IPV6 = Family.IPV4, Family.IPV6
+
+# Plain integers, for looking up an enum's member costs more than the comparison it is for.
+_MP_REACH, _MP_UNREACH = int(AttributeType.MP_REACH_NLRI), int(AttributeType.MP_UNREACH_NLRI)
+_MULTIPROTOCOL = (_MP_REACH, _MP_UNREACH)
 
 
 class BulkUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -160,7 +164,7 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
     reach, unreach, others, broken = _set_apart(tlvs, broken)
     multiprotocol = reach is not None or unreach is not None
     if multiprotocol:
-        kept = b"".join([field[tlv.start : tlv.end] for tlv in others])
+        kept = b"".join([field[first:last] for _, _, _, first, last in others])
         key = len(kept).to_bytes(2, "big") + kept
     withdrawals: dict[Family, _Routes] = {}
     announcements: list[tuple[Family, _Routes, DecodedAttributes]] = []
@@ -180,7 +184,7 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
         end_of_rib = _IPV4
 
     if unreach is not None:
-        family, octets = _read_unreach(unreach.value)
+        family, octets = _read_unreach(unreach[2])
         if family is None or family not in session.families:
             ignored.append(_not_agreed(unreach))
         elif not octets and len(tlvs) == 1 and broken is None and start == 2 and end == len(body):
@@ -190,7 +194,7 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
             withdrawals[family] = withdrawals[family] + routes if family in withdrawals else routes
 
     if reach is not None:
-        family, next_hop, octets = _read_reach(reach.value, session)
+        family, next_hop, octets = _read_reach(reach[2], session)
         if family is None:
             ignored.append(_not_agreed(reach))
         else:
@@ -210,22 +214,18 @@ def _set_apart(tlvs: list[Tlv], broken: str | None) -> tuple[Tlv | None, Tlv | N
     special: dict[int, Tlv] = {}
     others = []
     for tlv in tlvs:
-        if tlv.type != AttributeType.MP_REACH_NLRI and tlv.type != AttributeType.MP_UNREACH_NLRI:
+        kind = tlv[1]
+        if kind not in _MULTIPROTOCOL:
             others.append(tlv)
             continue
-        if tlv.type in special:
-            what = f"{AttributeType(tlv.type).name} is given twice"
-            raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what=what)
-        special[tlv.type] = tlv
-        if tlv.flags & FLAG_MASK != OPTIONAL:
-            what = f"{AttributeType(tlv.type).name}: flags {tlv.flags & FLAG_MASK:#04x} are wrong for it"
+        if kind in special:
+            raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what=f"{attribute_name(kind)} is given twice")
+        special[kind] = tlv
+        flags = tlv[0] & FLAG_MASK
+        if flags != OPTIONAL:
+            what = f"{attribute_name(kind)}: flags {flags:#04x} are wrong for it"
             broken = what if broken is None else f"{broken}; {what}"
-    return (
-        special.get(AttributeType.MP_REACH_NLRI),
-        special.get(AttributeType.MP_UNREACH_NLRI),
-        others,
-        broken,
-    )
+    return special.get(_MP_REACH), special.get(_MP_UNREACH), others, broken
 
 
 def _read_reach(value: bytes, session: SessionContext) -> tuple[Family | None, bytes, bytes]:
@@ -251,8 +251,9 @@ def _read_unreach(value: bytes) -> tuple[Family | None, bytes]:
 
 
 def _not_agreed(tlv: Tlv) -> str:
-    afi, safi = tlv.value[0] << 8 | tlv.value[1], tlv.value[2]
-    return f"{AttributeType(tlv.type).name} for AFI {afi} SAFI {safi}, which was not agreed on"
+    _, kind, value, _, _ = tlv
+    afi, safi = value[0] << 8 | value[1], value[2]
+    return f"{attribute_name(kind)} for AFI {afi} SAFI {safi}, which was not agreed on"
 
 
 def _interpret(

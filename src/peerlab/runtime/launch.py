@@ -41,7 +41,9 @@ class Zygote:
         self.waiting: dict[int, _Born] = {}
         self._orders = 0
 
-    def order(self, title: str, directory: Path, entry: str, argument: bytes, descriptors: list[int], born: _Born) -> None:
+    def order(
+        self, title: str, directory: Path, entry: str, argument: bytes, descriptors: list[int], born: _Born
+    ) -> None:
         """Orders a child. ``born`` is called with its pid, or 0 and the reason. Descriptors become ours to close."""
         self._orders += 1
         self.waiting[self._orders] = born
