@@ -236,7 +236,7 @@ async def _crossings(records: object, way: _Exit) -> tuple[int, list[dict[str, s
     async def read() -> None:
         nonlocal delivered
         async for record in records:  # type: ignore[attr-defined]
-            if FOREIGN_SOURCE == record["source"] or FOREIGN_DESTINATION == record["destination"]:
+            if record["source"] == FOREIGN_SOURCE or record["destination"] == FOREIGN_DESTINATION:
                 place = {"node": way.neighbour, "interface": way.neighbour_interface.name}
                 leaked.append({**place, "frame": record["hex"]})
             elif record["destination"] == way.target:
