@@ -210,9 +210,7 @@ async def prove_never_forwarded(rehearsal: Rehearsal, wire: Wire) -> None:
                 },
             )
         )
-        sender = await lab.runtime.task(
-            wire.connection.peer, RAW_SEND, {"interface": wire.peer.name, "frames": frames}
-        )
+        sender = await lab.runtime.task(wire.connection.peer, RAW_SEND, {"interface": wire.peer.name, "frames": frames})
         await sender.result()
         delivered, leaked = await _crossings(records, way)
     finally:
@@ -260,5 +258,3 @@ def _frames(wire: Wire, way: _Exit) -> list[str]:
         for source, destination in pairs
         for _ in range(FRAMES_EACH)
     ]
-
-
