@@ -210,9 +210,7 @@ def _lowest_med(paths: list[Path], profile: DecisionProfile) -> list[Path]:
     for path in paths:
         group = None if profile.med_across_ases else path.neighbour
         lowest[group] = min(path.med, lowest.get(group, path.med))
-    return [
-        path for path in paths if path.med == lowest[None if profile.med_across_ases else path.neighbour]
-    ]
+    return [path for path in paths if path.med == lowest[None if profile.med_across_ases else path.neighbour]]
 
 
 _STEPS: tuple[tuple[Step, _Survivors], ...] = (

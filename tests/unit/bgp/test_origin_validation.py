@@ -43,4 +43,7 @@ def test_state(prefix: str, origin: int | None, state: str) -> None:
 
 
 def test_without_vrps_everything_is_not_found() -> None:
-    assert OriginValidator().state(nlri_bytes(Prefix("10.0.0.0/8")), family_of_prefix(Prefix("10.0.0.0/8")), 1) == "not-found"
+    assert (
+        OriginValidator().state(nlri_bytes(Prefix("10.0.0.0/8")), family_of_prefix(Prefix("10.0.0.0/8")), 1)
+        == "not-found"
+    )
