@@ -45,7 +45,7 @@ class Router:
     """Everything of one router but its control socket. ``listener`` hears every notice, in order."""
 
     def __init__(self, loop: Loop, config: RouterConfig, listener: Listener) -> None:
-        """Raises RuntimeFailure when ExaBGP or the kernel refuse, InputError when the configuration contradicts itself."""
+        """Raises RuntimeFailure when ExaBGP or the kernel refuse, InputError for a contradictory configuration."""
         self.config = config
         self._loop = loop
         self._listener = listener
