@@ -14,7 +14,8 @@ from peerlab.evidence.events import StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.peering import command as ask
 from peerlab.peering.enums import ConnectionState
-from peerlab.peering.requests import connection_verdicts, requests_from
+from peerlab.peering.judgement import connection_verdicts
+from peerlab.peering.requests import requests_from
 from peerlab.router.protocol import Announce, RefreshSession, ShutSession, Withdraw
 from peerlab.topology.model import ConnectionRequest, NodeKind, PeeringRequest, Session
 

@@ -29,6 +29,8 @@ def update_peering(work: Work, before: PeeringRecord, wanted: PeeringRecord) -> 
         raise not_supported(
             f"Connection {gone[0].label} cannot be removed from a Direct peering; mail peeringexperience@microsoft.com"
         )
+    if gone and len(gone) == len(before.connections) and not new:
+        raise bad_argument("A peering needs at least one connection")
     asked = [
         asked
         for old, asked in kept
