@@ -158,8 +158,8 @@ def moment_of(evidence: Evidence, moment: MomentLike) -> int | None:
 
 def _recorded_until(evidence: Evidence, where: Where) -> int:
     """Up to when there is a recording of what a statement speaks of: the capture, and reports unless it is the wire."""
-    reports = () if where is Where.SENT else (snapshot.at for snapshot in evidence.snapshots.values())
-    return max([evidence.trace.end, *reports])
+    end = evidence.trace.end
+    return end if where is Where.SENT else max([end, *(snapshot.at for snapshot in evidence.snapshots.values())])
 
 
 def _named(moment: MomentLike | None) -> str:
