@@ -52,14 +52,14 @@ class BgpRole(StrEnum):
     PEER = "peer"
 
 
-class Segment(msgspec.Struct, frozen=True, array_like=True):
+class Segment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One AS_PATH segment, leftmost AS first."""
 
     kind: SegmentType
     asns: tuple[int, ...]
 
 
-class RawAttribute(msgspec.Struct, frozen=True, array_like=True):
+class RawAttribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An attribute this speaker does not know: flags and type as on the wire, value untouched."""
 
     flags: int
@@ -67,14 +67,14 @@ class RawAttribute(msgspec.Struct, frozen=True, array_like=True):
     value: bytes
 
 
-class Aggregator(msgspec.Struct, frozen=True, array_like=True):
+class Aggregator(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """AGGREGATOR (RFC 4271 section 5.1.7)."""
 
     asn: int
     router_id: Address
 
 
-class PathAttributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PathAttributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All attributes of a route except its NLRI. ``None`` means the attribute is absent.
 
     ``communities`` and ``large_communities`` are sorted and unique, as text: ``8075:8007``, ``8075:1:2``

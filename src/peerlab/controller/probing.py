@@ -74,13 +74,15 @@ async def ping(lab: Lab, name: str, source: str, destination: str, family: Famil
     return event
 
 
-async def tcp(lab: Lab, name: str, source: str, destination: str, family: Family) -> ProbeAnswered:
+async def tcp(
+    lab: Lab, name: str, source: str, destination: str, family: Family, port: int = TCP_PORT
+) -> ProbeAnswered:
     """One TCP connection from a node to a node, recorded under ``name``."""
     target = address_of(lab.model.node(destination), family)
-    server = await lab.runtime.task(destination, TCP_SERVE, {"address": target, "port": TCP_PORT})
+    server = await lab.runtime.task(destination, TCP_SERVE, {"address": target, "port": port})
     try:
         await _listening(server)
-        client = await lab.runtime.task(source, TCP_CONNECT, {"destination": target, "port": TCP_PORT})
+        client = await lab.runtime.task(source, TCP_CONNECT, {"destination": target, "port": port})
         answer = await client.result()
     finally:
         server.close()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -35,12 +36,23 @@ ROUTER_PROCESS = "router"
 RouterOf = Callable[[str], Awaitable[RouterClient]]
 
 
+class Listener(Protocol):
+    """Whoever must hear of nodes before anything in them speaks: the tap."""
+
+    async def listen(self, nodes: Collection[str]) -> None:
+        """These nodes exist now and nothing runs in them yet."""
+
+    async def forget(self, nodes: Collection[str]) -> None:
+        """These nodes are about to go."""
+
+
 async def carry_out(
     steps: Sequence[Step],
     model: LabModel,
     ends: dict[End, DesiredEnd],
     runtime: Runtime,
     router: RouterOf,
+    listener: Listener,
     communication: str = "",
 ) -> None:
     """Carry out the steps in the plan's order, each kind as one batch.
@@ -52,8 +64,12 @@ async def carry_out(
     gone_links = [step.link for step in steps if isinstance(step, DeleteLink)]
     gone_nodes = [step.node for step in steps if isinstance(step, DeleteNode)]
     if gone_links or gone_nodes:
+        await listener.forget(gone_nodes)
         await runtime.delete(nodes=gone_nodes, links=gone_links)
     await _create(steps, model, runtime)
+    new_nodes = [step.node for step in steps if isinstance(step, CreateNode)]
+    if new_nodes:
+        await listener.listen(new_nodes)
     await _change_policies(steps, ends, router)
     await _add_sessions(steps, model, ends, router)
     await _start_routers(steps, model, ends, runtime)

@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 __all__ = [
+    "CELL",
     "AddressObservation",
     "Completed",
     "Faults",
@@ -44,6 +45,9 @@ __all__ = [
     "derived_mac",
 ]
 
+CELL = "@cell"
+"""The name of a place that is in the cell but in no node: an empty network of its own, for a tap of all nodes."""
+
 Family = Literal["ipv4", "ipv6"]
 Direction = Literal["out", "in"]
 
@@ -58,9 +62,9 @@ class NodeSpec(msgspec.Struct, frozen=True):
 
     ``addresses`` are put on the loopback interface ("192.0.2.1/32"). ``forwarding`` makes it a router of both
     families. ``drop_link_local`` keeps packets from or to 169.254.0.0/16 from being forwarded (RFC 3927
-    section 7; Linux forwards them if nobody objects). ``link_local_ipv6`` lets interfaces have an fe80::
-    address; without it there is none, so nothing speaks uninvited. ``sysctls`` are written last, by path below
-    /proc/sys/net ("ipv4/tcp_rmem").
+    section 7; Linux forwards them if nobody objects). Interfaces of a router have an fe80:: address, because
+    Linux looks for the neighbour of a *forwarded* packet from there only; those of other nodes have one if
+    ``link_local_ipv6``. ``sysctls`` are written last, by path below /proc/sys/net ("ipv4/tcp_rmem").
     """
 
     name: str
@@ -144,12 +148,16 @@ class LinkObservation(msgspec.Struct, frozen=True):
 
 
 class NodeObservation(msgspec.Struct, frozen=True):
-    """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake)."""
+    """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake).
+
+    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake).
+    """
 
     name: str
     kind: str
     forwarding: bool
     namespace: int = 0
+    handle: str = ""
 
 
 class ProcessObservation(msgspec.Struct, frozen=True):
@@ -263,15 +271,25 @@ class Wiring(Protocol):
 class Processes(Protocol):
     """What runs inside nodes."""
 
-    async def spawn(self, node: str, name: str, argv: Sequence[str], environment: Mapping[str, str] = {}) -> int: ...
-    async def run(self, node: str, argv: Sequence[str], within: float, standard_input: bytes = b"") -> Completed: ...
+    async def spawn(
+        self, node: str, name: str, argv: Sequence[str], environment: Mapping[str, str] = {}
+    ) -> int:
+        """Starts a command, its output to NAME.log in the node's directory; its pid inside the cell."""
+
+    async def run(
+        self, node: str, argv: Sequence[str], within: float, standard_input: bytes = b""
+    ) -> Completed:
+        """Runs a command to its end, or kills it after ``within`` seconds and raises `TimedOut`."""
     async def prepare(self, zygote: ZygoteSpec) -> None:
         """Starts a warm parent. Returns at once; forks wait until it has imported."""
 
     async def fork(self, node: str, name: str, zygote: str, argument: bytes) -> int: ...
     async def signal(self, node: str, name: str, number: int) -> None: ...
-    async def connect(self, node: str, path: str) -> socket.socket:
-        """A Unix socket connected to ``path`` inside the cell (relative to the node's directory)."""
+    async def connect(self, node: str, path: str, within: float = 0.0) -> socket.socket:
+        """A non-blocking Unix socket connected to ``path`` in the cell (relative to the node's directory).
+
+        With ``within`` > 0, waits that long for somebody to listen there; then `TimedOut`.
+        """
 
     async def task(self, node: str, entry: str, arguments: Mapping[str, Any] = {}) -> Task: ...
     def exits(self) -> AsyncIterator[ProcessExit]:

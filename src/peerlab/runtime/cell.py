@@ -60,7 +60,9 @@ def connect_to_cell(lab: str) -> tuple[socket.socket, int]:
     except OSError as failure:
         connection.close()
         running = ", ".join(list_labs()) or "none"
-        raise RefusedError("UnknownLab", f"no lab {lab} runs (running: {running}); start it with `peerlab up`") from failure
+        raise RefusedError(
+            "UnknownLab", f"no lab {lab} runs (running: {running}); start it with `peerlab up`"
+        ) from failure
     pid, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if user != os.getuid():
         connection.close()

@@ -48,7 +48,8 @@ def _take_name(lab: str) -> socket.socket:
         if failure.errno != errno.EADDRINUSE:
             raise
         raise RefusedError(
-            "LabExists", f"a lab {lab} runs already; attach to it, end it with `peerlab down {lab}`, or take another name"
+            "LabExists",
+            f"a lab {lab} runs already; attach to it, end it with `peerlab down {lab}`, or take another name",
         ) from failure
     return listener
 

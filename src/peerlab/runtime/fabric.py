@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
+import itertools
 import os
 from collections.abc import Sequence
 
-from peerlab.errors import RefusedError
+from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.runtime import rtnetlink
 from peerlab.runtime.base import (
+    CELL,
     Impairment,
     InterfaceObservation,
     InterfaceSpec,
@@ -43,9 +46,7 @@ _EVERY_NODE = (
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
     ("ipv4/icmp_errors_use_inbound_ifaddr", "1"),
-    ("ipv4/icmp_ratelimit", "0"),
-    ("ipv4/icmp_msgs_per_sec", "1000000"),
-    ("ipv4/icmp_msgs_burst", "1000000"),
+    ("ipv4/icmp_ratemask", "0"),
     ("ipv6/icmp/ratelimit", "0"),
     ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/default/dad_transmits", "0"),
@@ -54,31 +55,29 @@ _EVERY_NODE = (
     ("ipv6/conf/all/keep_addr_on_down", "1"),
     ("ipv6/conf/default/keep_addr_on_down", "1"),
 )
-# Absent where the kernel keeps them global (icmp_msgs_*) or hides them from user namespaces; the lab works without.
-_MAY_BE_ABSENT = frozenset({"ipv4/icmp_msgs_per_sec", "ipv4/icmp_msgs_burst", "ipv4/icmp_ratelimit"})
 
 
 class Interface:
     """An interface of a node: its index in the node's namespace and the link that it ends."""
 
-    __slots__ = ("index", "link", "spec")
+    __slots__ = ("addresses", "index", "link", "spec")
 
     def __init__(self, spec: InterfaceSpec, index: int, link: str) -> None:
         self.spec = spec
         self.index = index
         self.link = link
+        self.addresses = list(spec.addresses)
 
 
 class Node:
     """A network namespace with a netlink socket of its own."""
 
-    __slots__ = ("descriptor", "interfaces", "netlink", "next_index", "routes", "spec")
+    __slots__ = ("descriptor", "interfaces", "netlink", "routes", "spec")
 
     def __init__(self, spec: NodeSpec, descriptor: int, netlink: Netlink) -> None:
         self.spec = spec
         self.descriptor = descriptor
         self.netlink = netlink
-        self.next_index = FIRST_INDEX
         self.interfaces: dict[str, Interface] = {}
         self.routes: list[RouteSpec] = []
 
@@ -93,6 +92,15 @@ class Node:
     def index_of(self, name: str) -> int:
         """The index of an interface, the loopback included."""
         return LOOPBACK_INDEX if name == "lo" else self.interface(name).index
+
+    def index_towards(self, gateway: str) -> int | None:
+        """The index of the interface on whose subnet a gateway is, None when there is none."""
+        wanted = ipaddress.ip_address(gateway)
+        for interface in self.interfaces.values():
+            for address in interface.addresses:
+                if wanted in ipaddress.ip_interface(address).network:
+                    return interface.index
+        return None
 
     def close(self) -> None:
         """Lets go of the namespace; the kernel takes it away when its last process is gone."""
@@ -109,22 +117,20 @@ def sysctls_of(spec: NodeSpec) -> list[tuple[str, str]]:
         if spec.forwarding:
             wanted += [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]
         wanted += _EVERY_NODE
-        if not spec.link_local_ipv6:
+        if not (spec.link_local_ipv6 or spec.forwarding):
             wanted.append(("ipv6/conf/default/addr_gen_mode", "1"))
     return wanted + list(spec.sysctls.items())
 
 
-def _write_sysctl(path: str, value: str, required: bool) -> None:
+def _write_sysctl(path: str, value: str) -> None:
     try:
         descriptor = os.open("/proc/sys/net/" + path, os.O_WRONLY)
-    except FileNotFoundError:
-        if required:
-            raise
-        return
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as failure:
+        raise RuntimeFailure(f"cannot set net/{path} to {value!r}: {failure.strerror}") from failure
 
 
 def _make_namespace(spec: NodeSpec) -> tuple[int, Netlink]:
@@ -133,7 +139,7 @@ def _make_namespace(spec: NodeSpec) -> tuple[int, Netlink]:
     descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         for path, value in sysctls_of(spec):
-            _write_sysctl(path, value, path not in _MAY_BE_ABSENT)
+            _write_sysctl(path, value)
         return descriptor, Netlink()
     except BaseException:
         os.close(descriptor)
@@ -159,12 +165,19 @@ class Fabric:
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
+        self._desk: Node | None = None
+        # Never the same index at both ends of a wire: Linux reports a change of carrier at once only when they
+        # differ (linkwatch_urgent_event in net/core/link_watch.c), otherwise up to a second late.
+        self._indices = itertools.count(FIRST_INDEX)
         self.links: dict[str, LinkSpec] = {}
-        self.impairments: dict[tuple[str, str, str], Impairment] = {}
+        self.impairments: dict[tuple[str, str], Impairment] = {}
 
     def node(self, name: str) -> Node:
         """The node of that name; refuses an unknown one."""
-        found = self.nodes.get(name)
+        if name == CELL and self._desk is None:
+            spec = NodeSpec(CELL)
+            self._desk = in_throwaway_thread(lambda: Node(spec, *_make_namespace(spec)))
+        found = self._desk if name == CELL else self.nodes.get(name)
         if found is None:
             raise RefusedError("UnknownNode", f"there is no node {name} in this lab; ask observe for the names")
         return found
@@ -236,10 +249,9 @@ class Fabric:
 
     def _end(self, spec: InterfaceSpec) -> rtnetlink.End:
         node = self.nodes[spec.node]
-        node.next_index += 1
         master = BRIDGE_INDEX if node.spec.kind == "switch" else 0
         mac = spec.mac or derived_mac(spec.node, spec.name)
-        return rtnetlink.End(spec.name, mac, spec.mtu, node.next_index, node.descriptor, master)
+        return rtnetlink.End(spec.name, mac, spec.mtu, next(self._indices), node.descriptor, master)
 
     def delete(self, nodes: Sequence[str], links: Sequence[str]) -> None:
         """Removes nodes with their links, and links."""
@@ -273,8 +285,7 @@ class Fabric:
                 raise
         for end in (spec.a, spec.b):
             self.nodes[end.node].interfaces.pop(end.name, None)
-            for key in [key for key in self.impairments if key[:2] == (end.node, end.name)]:
-                del self.impairments[key]
+            self.impairments.pop((end.node, end.name), None)
 
     def far_end(self, node: str, interface: str) -> InterfaceSpec:
         """The other end of the wire at an interface."""
@@ -290,6 +301,9 @@ class Fabric:
             [rtnetlink.address_change(index, each, False, where) for each in remove]
             + [rtnetlink.address_change(index, each, True, where) for each in add]
         )
+        if interface != "lo":
+            kept = [each for each in held.interface(interface).addresses if each not in remove]
+            held.interface(interface).addresses = [*kept, *add]
 
     def set_routes(self, add: Sequence[RouteSpec], remove: Sequence[RouteSpec]) -> None:
         """Changes static routes, node by node; those to remove go first."""
@@ -298,19 +312,38 @@ class Fabric:
             wanted.setdefault(route.node, []).append(self._route(route, False))
         for route in add:
             wanted.setdefault(route.node, []).append(self._route(route, True))
-        for name, requests in wanted.items():
-            self.node(name).netlink.transact(requests)
+        done: list[tuple[Node, Sequence[Request]]] = []
+        try:
+            for name, requests in wanted.items():
+                done.append((self.node(name), requests))
+                self.node(name).netlink.transact(requests)
+        except NetlinkRefused as refusal:
+            _take_back(done, refusal)
+            raise
         for route in remove:
             with contextlib.suppress(ValueError):  # a route that a router put there is not in our list
                 self.node(route.node).routes.remove(route)
         for route in add:
             self.node(route.node).routes.append(route)
 
-    def _route(self, route: RouteSpec, add: bool) -> Request:
+    def _route(self, route: RouteSpec, add: bool, onlink: bool = False) -> Request:
+        """``onlink`` names the interface of the gateway ourselves: an IPv6 subnet's own route comes back only
+        with the carrier, a while after the link, and the gateway would not be found before."""
         node = self.node(route.node)
         index = node.index_of(route.device) if route.device else None
+        if onlink and route.via and index is None:
+            index = node.index_towards(route.via)
+        flags = rtnetlink.RTNH_F_ONLINK if onlink and route.via and index is not None else 0
         return rtnetlink.route_change(
-            route.destination, route.via, index, route.metric, route.table, route.kind, add, route.node
+            route.destination,
+            route.via,
+            index,
+            route.metric,
+            route.table,
+            route.kind,
+            add,
+            route.node,
+            flags=flags,
         )
 
     def set_link(self, name: str, interface: str, up: bool) -> None:
@@ -320,12 +353,11 @@ class Fabric:
         node.netlink.transact([rtnetlink.link_set(index, up, f"bring {'up' if up else 'down'} {name}/{interface}")])
         if not up or not node.routes:
             return
-        # Still there, or its gateway is behind another interface that is down and will restore it in its turn.
-        tolerated = {errno.EEXIST, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EINVAL}
         try:
-            node.netlink.transact([self._route(route, True) for route in node.routes])
+            node.netlink.transact([self._route(route, True, onlink=True) for route in node.routes])
         except NetlinkRefused as refusal:
-            if any(failure.errno not in tolerated for failure in refusal.failures):
+            # Still there; or its interface is another one that is down and will restore it in its turn.
+            if any(failure.errno not in (errno.EEXIST, errno.ENETDOWN) for failure in refusal.failures):
                 raise
 
     def observe(self) -> tuple[list[NodeObservation], list[LinkObservation]]:
@@ -334,7 +366,8 @@ class Fabric:
         nodes = []
         for name, node in self.nodes.items():
             inode = os.fstat(node.descriptor).st_ino
-            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode))
+            path = f"/proc/1/fd/{node.descriptor}"
+            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, path))
             for body in node.netlink.dump(rtnetlink.links_question()):
                 fact = rtnetlink.link_fact(body)
                 rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = fact.counters
@@ -348,3 +381,12 @@ class Fabric:
             if ends[0] is not None and ends[1] is not None:
                 links.append(LinkObservation(identifier, ends[0], ends[1]))
         return nodes, links
+
+
+def _take_back(done: Sequence[tuple[Node, Sequence[Request]]], refusal: NetlinkRefused) -> None:
+    """Undoes the route changes of a batch of which the kernel refused a part, so that none of it stays."""
+    refused = {id(failure.request) for failure in refusal.failures}
+    for node, requests in done:
+        for request in requests:
+            if id(request) not in refused:
+                node.netlink.transact([rtnetlink.route_inverse(request)])

@@ -111,9 +111,7 @@ class Channel:
         """Sends what the socket takes. True when everything is out. Raises ConnectionError when the peer is gone."""
         while self._outbound:
             block, descriptors = self._outbound[0]
-            ancillary = (
-                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-            )
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
             try:
                 sent = self.socket.sendmsg([block], ancillary)
             except (BlockingIOError, InterruptedError):

@@ -41,7 +41,9 @@ class Zygote:
         self.waiting: dict[int, _Born] = {}
         self._orders = 0
 
-    def order(self, title: str, directory: Path, entry: str, argument: bytes, descriptors: list[int], born: _Born) -> None:
+    def order(
+        self, title: str, directory: Path, entry: str, argument: bytes, descriptors: list[int], born: _Born
+    ) -> None:
         """Orders a child. ``born`` is called with its pid, or 0 and the reason. Descriptors become ours to close."""
         self._orders += 1
         self.waiting[self._orders] = born
@@ -242,7 +244,7 @@ class Launcher:
             del self._names[seen.node, seen.name]
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = None if number is not None else os.waitstatus_to_exitcode(status)
-        if seen.origin != "toolbox":
+        if not seen.name.startswith("task-"):
             self.announce(ProcessExit(seen.node, seen.name, pid, time.time_ns(), code, number))
 
     def signal(self, node: str, name: str, number: int) -> None:

@@ -34,13 +34,13 @@ from peerlab.runtime.base import (
     RuntimeState,
     ZygoteSpec,
 )
-from peerlab.runtime.cell import connect_to_cell, start_supervisor
+from peerlab.runtime.cell import connect_to_cell, list_labs, start_supervisor
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.language import Answer, Ask, Call, as_error
 from peerlab.runtime.netlink import Netlink, NetlinkRefused
 from peerlab.runtime.task import RunningTask
 
-__all__ = ["NamespaceRuntime", "attach", "start_cell"]
+__all__ = ["NamespaceRuntime", "attach", "list_labs", "start_cell"]
 
 CALL_SECONDS = 60.0
 SHUTDOWN_SECONDS = 20.0
@@ -190,7 +190,12 @@ class NamespaceRuntime:
         return await self._ask(language.Spawn(node, name, tuple(argv), dict(environment)), int)
 
     async def attached(
-        self, node: str, name: str, argv: Sequence[str], stdio: tuple[int, int, int], environment: Mapping[str, str] = {}
+        self,
+        node: str,
+        name: str,
+        argv: Sequence[str],
+        stdio: tuple[int, int, int],
+        environment: Mapping[str, str] = {},
     ) -> int:
         """Starts a command on three descriptors of the caller's (a terminal, a pipe). It dies with the client."""
         ask = language.Spawn(node, name, tuple(argv), dict(environment), stdio=3, owned=True)

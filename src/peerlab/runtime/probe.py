@@ -33,7 +33,8 @@ UNREACHABLE = {socket.AF_INET: 3, socket.AF_INET6: 1}
 PORT_UNREACHABLE = {socket.AF_INET: 3, socket.AF_INET6: 4}
 TRACE_PORT = 33434
 PING_WAIT_SECONDS = 1.0
-TRACE_WAIT_SECONDS = 1.0
+TRACE_WAIT_SECONDS = 0.25
+TRACE_WAVE = 4
 NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
 
 
@@ -206,43 +207,63 @@ def traceroute(
     source: str = "",
     wait: float = TRACE_WAIT_SECONDS,
 ) -> TraceReport:
-    """UDP probes with every TTL at once, one socket each; the answers come through the sockets' error queues.
+    """UDP probes, a few TTLs at once, one socket each; the answers come through the sockets' error queues.
 
-    Ends as soon as the destination and every TTL before it have answered, or after ``wait`` seconds.
+    The next TTLs go out as soon as all of the last have answered, or after ``wait`` seconds. Not all at once:
+    Linux tells one source "unreachable" five times and then once a second (net.ipv4.route.error_burst).
     """
     family = family_of(destination)
-    trials: list[_Trial] = []
     hops: dict[int, Hop] = {}
     last = max_ttl
-    poll = select.poll()
-    poll.register(reporter.stopped, select.POLLIN)
-    by_descriptor: dict[int, _Trial] = {}
-    try:
-        for ttl in range(1, max_ttl + 1):
-            trial = _send_trial(family, destination, ttl, source)
-            if trial is None:
-                return TraceReport(destination, (), "no-route")
-            trials.append(trial)
-            by_descriptor[trial.socket.fileno()] = trial
-            poll.register(trial.socket, select.POLLERR)
-        deadline = time.monotonic() + wait
-        while not all(ttl in hops for ttl in range(1, last + 1)) and not reporter.stop.is_set():
-            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            if not ready:
-                break
-            for descriptor, _ in ready:
-                answered = by_descriptor.get(descriptor)
-                hop = _answer_of(family, answered) if answered is not None else None
-                if hop is not None:
-                    hops.setdefault(hop.ttl, hop)
-                    if hop.answer != "time-exceeded":
-                        last = min(last, hop.ttl)
-    finally:
-        for trial in trials:
-            trial.socket.close()
+    for first in range(1, max_ttl + 1, TRACE_WAVE):
+        wave = range(first, min(first + TRACE_WAVE, max_ttl + 1))
+        trials: dict[int, _Trial] = {}
+        try:
+            for ttl in wave:
+                trial = _send_trial(family, destination, ttl, source)
+                if trial is None:
+                    return TraceReport(destination, (), "no-route")
+                trials[trial.socket.fileno()] = trial
+            last = _gather(reporter, family, trials, hops, last, wait)
+        finally:
+            for trial in trials.values():
+                trial.socket.close()
+        if last in hops or reporter.stop.is_set():
+            break
     ending = hops.get(last)
     outcome = ending.answer if ending is not None and ending.answer != "time-exceeded" else "silent"
-    return TraceReport(destination, tuple(hops.get(ttl, Hop(ttl)) for ttl in range(1, last + 1)), outcome)
+    shown = min(last, max(hops, default=0) + 1)  # behind the last answer, one line of silence says it all
+    return TraceReport(destination, tuple(hops.get(ttl, Hop(ttl)) for ttl in range(1, shown + 1)), outcome)
+
+
+def _gather(
+    reporter: Reporter,
+    family: socket.AddressFamily,
+    trials: dict[int, _Trial],
+    hops: dict[int, Hop],
+    last: int,
+    wait: float,
+) -> int:
+    """Waits for the answers of one wave, writes them into ``hops``; the TTL at which the way ends, as far as known."""
+    poll = select.poll()
+    poll.register(reporter.stopped, select.POLLIN)
+    for descriptor in trials:
+        poll.register(descriptor, select.POLLERR)
+    deadline = time.monotonic() + wait
+    while not reporter.stop.is_set() and any(
+        trial.ttl not in hops and trial.ttl <= last for trial in trials.values()
+    ):
+        ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not ready:
+            break
+        for descriptor, _ in ready:
+            trial = trials.get(descriptor)
+            hop = _answer_of(family, trial) if trial is not None else None
+            if hop is not None:
+                hops.setdefault(hop.ttl, hop)
+                if hop.answer != "time-exceeded":
+                    last = min(last, hop.ttl)
+    return last
 
 
 def _send_trial(family: socket.AddressFamily, destination: str, ttl: int, source: str) -> _Trial | None:

@@ -10,11 +10,11 @@ import socket
 import struct
 from typing import NamedTuple
 
+from peerlab.errors import RefusedError
 from peerlab.runtime.base import AddressObservation, KernelRoute
 from peerlab.runtime.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
-    NLM_F_REPLACE,
     Request,
     attribute,
     attributes_of,
@@ -25,8 +25,8 @@ from peerlab.runtime.netlink import (
 __all__ = [
     "LinkFact",
     "address_change",
-    "addresses_question",
     "address_fact",
+    "addresses_question",
     "bridge",
     "link_delete",
     "link_fact",
@@ -53,7 +53,7 @@ IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE, IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_MULTIPATH, RTA_TABLE, RTA_VIA = 1, 4, 5, 6, 7, 9, 15, 18
-RTNH_F_DEAD, RTNH_F_LINKDOWN = 1, 16
+RTNH_F_DEAD, RTNH_F_ONLINK, RTNH_F_LINKDOWN = 1, 4, 16
 RTPROT_STATIC = 4
 ROUTE_KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole",
                7: "unreachable", 8: "prohibit", 9: "throw"}  # fmt: skip
@@ -79,7 +79,13 @@ def packed(text: str) -> tuple[int, int, bytes]:
     address, _, length = text.partition("/")
     family = family_of(address)
     width = 128 if family == socket.AF_INET6 else 32
-    return family, int(length) if length else width, socket.inet_pton(family, address)
+    try:
+        value, bits = socket.inet_pton(family, address), int(length) if length else width
+    except (OSError, ValueError):
+        bits = -1
+    if not 0 <= bits <= width:
+        raise RefusedError("BadAddress", f"{text!r} is not an address with its prefix length")
+    return family, bits, value
 
 
 def _name(kind: int, name: str) -> bytes:
@@ -212,7 +218,9 @@ def address_fact(body: bytes, names: dict[int, str]) -> AddressObservation:
     found = attributes_of(body[8:])
     value = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
     return AddressObservation(
-        names.get(index, str(index)), f"{socket.inet_ntop(family, value)}/{length}", SCOPES.get(scope, "global")  # type: ignore[arg-type]
+        names.get(index, str(index)),
+        f"{socket.inet_ntop(family, value)}/{length}",
+        SCOPES.get(scope, "global"),  # type: ignore[arg-type]
     )
 
 
@@ -226,12 +234,17 @@ def route_change(
     add: bool,
     where: str,
     protocol: int = RTPROT_STATIC,
+    flags: int = 0,
 ) -> Request:
     """Adds or removes a route. A gateway of the other family (RFC 8950) travels as RTA_VIA."""
-    network = ipaddress.ip_network(destination, strict=False)
+    try:
+        network = ipaddress.ip_network(destination, strict=False)
+    except ValueError as failure:
+        raise RefusedError("BadPrefix", f"{destination!r} is not a prefix") from failure
     family, length, value = packed(str(network))
     scope = 253 if kind == "unicast" and via is None and family == socket.AF_INET else 0
-    body = ROUTE.pack(family, length, 0, 0, table & 0xFF if table < 256 else 0, protocol, scope, ROUTE_NUMBERS[kind], 0)
+    short = table if table < 256 else 0
+    body = ROUTE.pack(family, length, 0, 0, short, protocol, scope, ROUTE_NUMBERS[kind], flags)
     body += attribute(RTA_DST, value) if length else b""
     body += attribute(RTA_TABLE, U32.pack(table))
     if via is not None:
@@ -247,6 +260,13 @@ def route_change(
     if add:
         return request(RTM_NEWROUTE, body, f"add the route {destination} on {where}", NLM_F_CREATE | NLM_F_EXCL)
     return request(RTM_DELROUTE, body, f"remove the route {destination} from {where}")
+
+
+def route_inverse(change: Request) -> Request:
+    """The request that undoes a `route_change`."""
+    if change.kind == RTM_NEWROUTE:
+        return request(RTM_DELROUTE, change.body, f"take back: {change.purpose}")
+    return request(RTM_NEWROUTE, change.body, f"take back: {change.purpose}", NLM_F_CREATE | NLM_F_EXCL)
 
 
 def routes_question(family: int, table: int) -> Request:

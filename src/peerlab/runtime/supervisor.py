@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import selectors
 import signal
 import socket
@@ -23,22 +24,29 @@ import msgspec
 
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
 from peerlab.runtime import language
-from peerlab.runtime.base import ProcessExit, RuntimeState, ZygoteSpec
+from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.framing import Channel
+from peerlab.runtime.impairment import Impairer
 from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
 from peerlab.runtime.launch import Launcher, Zygote, node_directory
 from peerlab.runtime.netlink import Netlink
 
-__all__ = ["TOOLBOX", "Supervisor", "log_line"]
+__all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
-TOOLBOX = ZygoteSpec("toolbox", ("peerlab.runtime.probe",), "peerlab.runtime.task:run_task")
+TASK_ENTRY = "peerlab.runtime.task:run_task"
+TOOLBOX = ZygoteSpec(
+    "toolbox", tuple(f"peerlab.runtime.{each}" for each in ("probe", "stream", "transport", "frames")), TASK_ENTRY
+)
+SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_ENTRY)
+"""Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")
 _LISTEN_BACKLOG = 64
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class _Later(Exception):
+class _LaterError(Exception):
     """Raised by a handler that will answer when something else has happened."""
 
 
@@ -63,6 +71,7 @@ class Supervisor:
         self.lab = lab
         self.listener = listener
         self.fabric = Fabric()
+        self.impairer = Impairer(self.fabric)
         self.launcher = Launcher(self._announce, log_line)
         self.clients: set[_Client] = set()
         self._selector = selectors.DefaultSelector()
@@ -77,6 +86,8 @@ class Supervisor:
             language.SetAddresses: self._set_addresses,
             language.SetRoutes: self._set_routes,
             language.SetLink: self._set_link,
+            language.Impair: self._impair,
+            language.Clear: self._clear,
             language.Observe: self._observe,
             language.NamespaceSocket: self._namespace_socket,
             language.Spawn: self._spawn,
@@ -98,6 +109,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._told_to_end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        node_directory(CELL).mkdir()
         self._watch_zygote(self.launcher.prepare(TOOLBOX))
         self.listener.setblocking(False)
         self.listener.listen(_LISTEN_BACKLOG)
@@ -174,7 +186,7 @@ class Supervisor:
                 handed = value.descriptors
                 value = value.value
             answer = Answer(call.id, msgspec.Raw(self._encode(value)), descriptors=len(handed))
-        except _Later:
+        except _LaterError:
             return
         except Exception as failure:
             if not isinstance(failure, PeerlabError | OSError):
@@ -239,7 +251,9 @@ class Supervisor:
 
     def _create(self, client: _Client, number: int, ask: language.Create, _: list[int]) -> None:
         for node in ask.nodes:
-            node_directory(node.name).mkdir(parents=True, exist_ok=True)
+            if not NODE_NAME.fullmatch(node.name):
+                raise RefusedError("BadNodeName", f"{node.name!r} cannot be a node's name; use letters, digits, . _ and -")
+            node_directory(node.name).mkdir(exist_ok=True)
         self.fabric.create(ask.nodes, ask.links, ask.routes)
 
     def _delete(self, client: _Client, number: int, ask: language.Delete, _: list[int]) -> None:
@@ -258,15 +272,19 @@ class Supervisor:
     def _set_link(self, client: _Client, number: int, ask: language.SetLink, _: list[int]) -> None:
         self.fabric.set_link(ask.node, ask.interface, ask.up)
 
+    def _impair(self, client: _Client, number: int, ask: language.Impair, _: list[int]) -> Impairment:
+        return self.impairer.impair(ask.impairment)
+
+    def _clear(self, client: _Client, number: int, ask: language.Clear, _: list[int]) -> None:
+        self.impairer.clear(ask.node, ask.interface, ask.direction)
+
     def _observe(self, client: _Client, number: int, ask: language.Observe, _: list[int]) -> RuntimeState:
         nodes, links = self.fabric.observe()
         return RuntimeState(
             tuple(nodes), tuple(links), tuple(self.launcher.observe()), tuple(self.fabric.impairments.values())
         )
 
-    def _namespace_socket(
-        self, client: _Client, number: int, ask: language.NamespaceSocket, _: list[int]
-    ) -> _Handover:
+    def _namespace_socket(self, client: _Client, number: int, ask: language.NamespaceSocket, _: list[int]) -> _Handover:
         node = self.fabric.node(ask.node)
         return _Handover(None, [in_namespace(node.descriptor, lambda: Netlink(ask.protocol)).socket.detach()])
 
@@ -287,7 +305,7 @@ class Supervisor:
         if zygote is None:
             raise RefusedError("UnknownZygote", f"no zygote {ask.zygote} runs; prepare it first")
         self._order(client, number, ask.node, ask.name, zygote, ask.argument, -1, [])
-        raise _Later
+        raise _LaterError
 
     def _order(
         self,
@@ -312,14 +330,15 @@ class Supervisor:
 
     def _start_task(self, client: _Client, number: int, ask: language.StartTask, _: list[int]) -> None:
         self.fabric.node(ask.node)
-        zygote = self.launcher.prepare(TOOLBOX)
+        module = ask.entry.partition(":")[0]
+        zygote = self.launcher.prepare(SCAPY_TOOLBOX if module in SCAPY_TOOLBOX.preload else TOOLBOX)
         self._watch_zygote(zygote)
         self._tasks += 1
         ours, theirs = socket.socketpair()
         argument = self._encode({"entry": ask.entry, "arguments": ask.arguments})
         name = f"task-{self._tasks}"
         self._order(client, number, ask.node, name, zygote, argument, theirs.detach(), [ours.detach()])
-        raise _Later
+        raise _LaterError
 
     def _signal(self, client: _Client, number: int, ask: language.Signal, _: list[int]) -> None:
         self.launcher.signal(ask.node, ask.name, ask.number)
