@@ -130,14 +130,17 @@ class RoutePlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pre_policy(self) -> RouteStatement:
+        """In its Adj-RIB-In, before import policy."""
         return RouteStatement(pattern=self.pattern, where=Where.PRE_POLICY, node=self.node)
 
     @property
     def post_policy(self) -> RouteStatement:
+        """In its Adj-RIB-In, accepted by import policy."""
         return RouteStatement(pattern=self.pattern, where=Where.POST_POLICY, node=self.node)
 
     @property
     def best(self) -> RouteStatement:
+        """The winner of its decision process."""
         return RouteStatement(pattern=self.pattern, where=Where.BEST, node=self.node)
 
 
@@ -168,7 +171,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteStatement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A statement about a route that is true or false at each moment."""
+    """A statement about a route that is true or false at each moment.
+
+    On the wire ``node`` is the sender and ``peer`` the receiver; elsewhere ``node`` has the route, from ``peer`` if
+    that is given. None means any.
+    """
 
     pattern: RoutePattern
     where: Where
@@ -183,12 +190,17 @@ class RouteStatement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         """Narrows a statement about the wire to one sender."""
         return msgspec.structs.replace(self, node=node)
 
+    def from_peer(self, peer: str) -> RouteStatement:
+        """Narrows a statement about a node's tables to what this peer told it."""
+        return msgspec.structs.replace(self, peer=peer)
+
     def __str__(self) -> str:
         if self.where is Where.SENT:
             by = f" by {self.node}" if self.node else ""
             to = f" to {self.peer}" if self.peer else ""
             return f"{self.pattern} sent{by}{to}"
-        return f"{self.pattern} {self.where} at {self.node}"
+        source = f" from {self.peer}" if self.peer else ""
+        return f"{self.pattern} {self.where} at {self.node}{source}"
 
     def read(self, evidence: Evidence) -> Reading:
         """What the evidence says, over its whole length."""
@@ -196,8 +208,8 @@ class RouteStatement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             return _read_wire(evidence, self.pattern, self.node, self.peer)
         assert self.node is not None
         if self.where is Where.PRE_POLICY:
-            return _read_pre_policy(evidence, self.pattern, self.node)
-        return _read_reports(evidence, self.pattern, self.node, self.where)
+            return _read_pre_policy(evidence, self.pattern, self.node, self.peer)
+        return _read_reports(evidence, self.pattern, self.node, self.where, self.peer)
 
 
 def _directions(
@@ -279,28 +291,24 @@ def _told(history: RouteHistory, pattern: RoutePattern) -> Iterator[Span]:
             )
 
 
-def _read_pre_policy(evidence: Evidence, pattern: RoutePattern, node: str) -> Reading:
-    wire = _read_wire(evidence, pattern, None, node)
-    reported = _read_snapshots(evidence, pattern, node, Where.PRE_POLICY)
+def _read_pre_policy(evidence: Evidence, pattern: RoutePattern, node: str, peer: str | None) -> Reading:
+    wire = _read_wire(evidence, pattern, peer, node)
+    reported = _read_snapshots(evidence, pattern, node, Where.PRE_POLICY, peer)
     true = sorted((*wire.true, *reported.true), key=lambda span: span.since)
     return Reading(true=tuple(true), unknown=wire.unknown, looked_at=wire.looked_at + reported.looked_at)
 
 
-def _read_reports(evidence: Evidence, pattern: RoutePattern, node: str, where: Where) -> Reading:
+def _read_reports(evidence: Evidence, pattern: RoutePattern, node: str, where: Where, peer: str | None) -> Reading:
     """At the snapshots, and false between them as long as nobody could have told the node such a prefix."""
-    reported = _read_snapshots(evidence, pattern, node, where)
-    told = _read_wire(evidence, RoutePattern(prefix=pattern.prefix), None, node)
-    own = pattern.prefix is None or any(
-        pattern.prefix in one.originates for one in evidence.model.nodes if one.name == node
-    )
-    if own:
-        possible = [(0, FOREVER, f"{node} may have the route from itself")]
-    else:
-        possible = [(span.since, span.until, "a peer had told it") for span in told.true] + list(told.unknown)
-    return msgspec.structs.replace(reported, unknown=tuple(possible))
+    reported = _read_snapshots(evidence, pattern, node, where, peer)
+    if peer is None and (pattern.prefix is None or pattern.prefix in evidence.model.node(node).originates):
+        return msgspec.structs.replace(reported, unknown=((0, FOREVER, f"{node} may have the route from itself"),))
+    told = _read_wire(evidence, RoutePattern(prefix=pattern.prefix), peer, node)
+    possible = [(span.since, span.until, "a peer had told it such a prefix") for span in told.true]
+    return msgspec.structs.replace(reported, unknown=(*possible, *told.unknown))
 
 
-def _read_snapshots(evidence: Evidence, pattern: RoutePattern, node: str, where: Where) -> Reading:
+def _read_snapshots(evidence: Evidence, pattern: RoutePattern, node: str, where: Where, peer: str | None) -> Reading:
     true: list[Span] = []
     moments: list[tuple[str, int]] = []
     looked_at = 0
@@ -312,13 +320,20 @@ def _read_snapshots(evidence: Evidence, pattern: RoutePattern, node: str, where:
         routes = _reported(seen, where)
         looked_at += len(routes)
         for fact in routes:
-            if pattern.meets(fact.prefix, fact.attributes):
-                source = f" from {fact.peer or fact.session}" if fact.session else ""
+            giver = _giver(evidence, node, fact)
+            if pattern.meets(fact.prefix, fact.attributes) and peer in (None, giver):
+                source = f" from {giver}" if giver else ""
                 what = f"{where} holds {fact.prefix} path {fact.attributes.path_text() or 'empty'}{source}"
                 exhibit = Exhibit(at=snapshot.at, where=f"{node}, snapshot {snapshot.label}", what=what)
                 true.append(Span(since=snapshot.at, until=snapshot.at, witness=exhibit))
                 break
     return Reading(true=tuple(true), unknown=(), looked_at=looked_at, moments=tuple(moments))
+
+
+def _giver(evidence: Evidence, node: str, fact: RouteFact) -> str | None:
+    """The node that told a route; None for the node's own."""
+    session = next((one for one in evidence.model.sessions_of(node) if one.id == fact.session), None)
+    return fact.peer if session is None else session.other(node).node
 
 
 def _reported(seen: NodeSnapshot, where: Where) -> tuple[RouteFact, ...]:

@@ -75,6 +75,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     begin: MomentLike | None = None
     end: MomentLike | None = None
     within: float | None = None
+    from_first: bool = False
 
     def judge(self, evidence: Evidence) -> Judgement:
         """What the evidence says of it."""
@@ -88,6 +89,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
             end = begin + round(self.within * _NANOSECONDS)
         if end < begin:
             return _untold(reading, (begin, end), "the span ends before it begins")
+        if self.from_first:
+            first = next((span.since for span in reading.true if begin <= span.since <= end), None)
+            if first is None:
+                return _never_so(self, _never(self, reading, begin, end))
+            begin = first
         judge = {Quantifier.NEVER: _never, Quantifier.ALWAYS: _always, Quantifier.EVENTUALLY: _eventually}
         return judge[self.quantifier](self, reading, begin, end)
 
@@ -107,9 +113,12 @@ def never(about: RouteStatement) -> Statement:
     return Statement(quantifier=Quantifier.NEVER, about=about)
 
 
-def always(about: RouteStatement) -> Statement:
-    """At every time of the span it is true. Bound the span with `after`: at the start of a lab nothing is announced."""
-    return Statement(quantifier=Quantifier.ALWAYS, about=about)
+def always(about: RouteStatement, *, from_first: bool = False) -> Statement:
+    """At every time of the span it is true; with ``from_first`` from the first time that it is true in the span.
+
+    Bound the span with `after` otherwise: at the start of a lab nothing is announced.
+    """
+    return Statement(quantifier=Quantifier.ALWAYS, about=about, from_first=from_first)
 
 
 def eventually(about: RouteStatement, *, within: float, after: MomentLike | None = None) -> Statement:
@@ -204,6 +213,13 @@ def _never(statement: Statement, reading: Reading, begin: int, end: int) -> Judg
     return Judgement(holds=True, witness=None, looked_at=reading.looked_at, span=span, why=why)
 
 
+def _never_so(statement: Statement, never_so: Judgement) -> Judgement:
+    """The answer to "always, from the first time" when there was no first time."""
+    holds = False if never_so.holds else None
+    why = f"{statement.about}: never so" if never_so.holds else never_so.why
+    return msgspec.structs.replace(never_so, holds=holds, why=why)
+
+
 def _always(statement: Statement, reading: Reading, begin: int, end: int) -> Judgement:
     if reading.moments is not None:
         return _always_at_snapshots(statement, reading, begin, end)
@@ -276,9 +292,10 @@ def _eventually(statement: Statement, reading: Reading, begin: int, end: int) ->
 def expectation_statement(expectation: Expectation) -> Statement:
     """An ``expect:`` sentence of a topology as a statement.
 
-    ``never`` speaks of the whole life of the lab, ``always`` of the time since it first converged, ``until`` says never
-    before the moment named, ``eventually`` counts its seconds from the convergence. Raises ValueError for a quantifier
-    or place that does not exist, and for an eventually without ``within``.
+    ``never`` speaks of all that was recorded; ``always`` of the time from the first moment that it is true, without
+    interruption; ``until`` the same, up to the moment named; ``eventually`` counts its seconds from the moment that the
+    lab had converged. Raises ValueError for a quantifier or place that does not exist, an eventually without ``within``
+    and an until without its moment.
     """
     pattern = route(
         prefix=expectation.prefix,
@@ -290,7 +307,8 @@ def expectation_statement(expectation: Expectation) -> Statement:
         if expectation.peer is not None:
             about = about.sent_to(expectation.peer)
     else:
-        about = RouteStatement(pattern=pattern, where=Where(expectation.where), node=expectation.node)
+        where = Where(expectation.where)
+        about = RouteStatement(pattern=pattern, where=where, node=expectation.node, peer=expectation.peer)
     if expectation.quantifier == Quantifier.EVENTUALLY:
         if expectation.within is None:
             raise ValueError(f"expectation {expectation.name}: eventually needs `within`")
@@ -298,14 +316,12 @@ def expectation_statement(expectation: Expectation) -> Statement:
     if expectation.quantifier == "until":
         if expectation.until is None:
             raise ValueError(f"expectation {expectation.name}: until needs the moment's name")
-        return until(expectation.until, never(about))
+        return until(expectation.until, always(about, from_first=True))
     if expectation.quantifier == Quantifier.ALWAYS:
-        statement = after(when(LabConverged), always(about))
-    elif expectation.quantifier == Quantifier.NEVER:
-        statement = never(about)
-    else:
-        raise ValueError(f"expectation {expectation.name}: no quantifier {expectation.quantifier!r}")
-    return statement if expectation.until is None else until(expectation.until, statement)
+        return always(about, from_first=True)
+    if expectation.quantifier == Quantifier.NEVER:
+        return never(about)
+    raise ValueError(f"expectation {expectation.name}: no quantifier {expectation.quantifier!r}")
 
 
 def judge_expectation(expectation: Expectation, evidence: Evidence) -> Finding:
