@@ -310,7 +310,9 @@ class TestWhatIsWritten:
     def test_what_came_and_went_between_two_takes_is_never_told(self) -> None:
         made, _ = self.pair()
         hear(made, "in", EBGP_IN, P)
+        assert len(made.loc_rib()) == 1  # somebody looking changes nothing for the outside
         hear_withdrawal(made, "in", P)
+        assert made.loc_rib() == []
         effects = made.take()
         assert effects.send == {}
         assert effects.fib == []
