@@ -44,7 +44,12 @@ P = "203.0.113.0/24"
 EBGP_IN = attributes(65001, 7, next_hop="10.0.1.1", med=50)
 IBGP_IN = attributes(65001, 7, next_hop="10.99.0.1", med=50, local_pref=300)
 
-NO_EXPORT, NO_ADVERTISE, NO_SUBCONFED = ("65535:65281",), ("65535:65282",), ("65535:65283",)
+NO_EXPORT, NO_ADVERTISE, NO_SUBCONFED = "65535:65281", "65535:65282", "65535:65283"
+
+
+def tagged(community: str) -> PathAttributes:
+    return attributes(65001, next_hop="10.0.1.1", communities=(community,))
+
 
 EXT, INT = {"peer_as": 65002}, {"peer_as": 65000}
 CLIENT = {"peer_as": 65000, "route_reflector_client": True}
@@ -59,11 +64,11 @@ RULES: list[tuple[str, dict[str, Any], PathAttributes, dict[str, Any], str | Non
     ("client to non-client", FROM_CLIENT, IBGP_IN, INT, None),
     ("non-client to client", FROM_INT, IBGP_IN, CLIENT, None),
     ("client to client", FROM_CLIENT, IBGP_IN, CLIENT, None),
-    ("NO_EXPORT to eBGP", FROM_INT, attributes(7, next_hop="10.99.0.1", communities=NO_EXPORT), EXT, "NO_EXPORT"),
-    ("NO_EXPORT to iBGP", FROM_EXT, attributes(65001, next_hop="10.0.1.1", communities=NO_EXPORT), INT, None),
-    ("NO_ADVERTISE to iBGP", FROM_EXT, attributes(65001, next_hop="10.0.1.1", communities=NO_ADVERTISE), INT, "NO_ADVERTISE"),
-    ("NO_ADVERTISE to eBGP", FROM_EXT, attributes(65001, next_hop="10.0.1.1", communities=NO_ADVERTISE), EXT, "NO_ADVERTISE"),
-    ("NO_EXPORT_SUBCONFED to eBGP", FROM_EXT, attributes(65001, next_hop="10.0.1.1", communities=NO_SUBCONFED), EXT,
+    ("NO_EXPORT to eBGP", FROM_EXT, tagged(NO_EXPORT), EXT, "NO_EXPORT"),
+    ("NO_EXPORT to iBGP", FROM_EXT, tagged(NO_EXPORT), INT, None),
+    ("NO_ADVERTISE to iBGP", FROM_EXT, tagged(NO_ADVERTISE), INT, "NO_ADVERTISE"),
+    ("NO_ADVERTISE to eBGP", FROM_EXT, tagged(NO_ADVERTISE), EXT, "NO_ADVERTISE"),
+    ("NO_EXPORT_SUBCONFED to eBGP", FROM_EXT, tagged(NO_SUBCONFED), EXT,
      "NO_EXPORT_SUBCONFED"),
     ("no policy to eBGP", FROM_EXT, EBGP_IN, {**EXT, "export_policy": ""}, "no export policy (RFC 8212)"),
     ("no policy to iBGP", FROM_EXT, EBGP_IN, {**INT, "export_policy": ""}, None),
@@ -305,7 +310,9 @@ class TestWhatIsWritten:
     def test_what_came_and_went_between_two_takes_is_never_told(self) -> None:
         made, _ = self.pair()
         hear(made, "in", EBGP_IN, P)
+        assert len(made.loc_rib()) == 1  # somebody looking changes nothing for the outside
         hear_withdrawal(made, "in", P)
+        assert made.loc_rib() == []
         effects = made.take()
         assert effects.send == {}
         assert effects.fib == []
