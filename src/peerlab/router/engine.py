@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import msgspec
 from exabgp.bgp.message import Notify
 from exabgp.configuration.configuration import Configuration
-from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.reactor.listener import Listener
 from exabgp.reactor.network.error import LostConnection
@@ -94,19 +93,17 @@ def _unheard(message: Any, source: str = "", level: str = "") -> None:
     """ExaBGP's chatter; its own ``log.silence`` cannot take all of its own calls."""
 
 
-def warm_up() -> None:
-    """Everything about ExaBGP that all routers of a lab have in common: do it once, before forking."""
+def warm_up(sample: str) -> None:
+    """Everything about ExaBGP that all routers of a lab have in common: do it once, before forking.
+
+    ``sample`` is a configuration as peerlab writes it. Raises Unsupported when ExaBGP does not know it.
+    """
     check_release()
     take_over()
     log.debug = log.info = log.warning = _unheard
-    getenv()
-    sample = (
-        "neighbor 192.0.2.1 { router-id 192.0.2.0; local-address 192.0.2.0; local-as 64500; peer-as 64501; "
-        "hold-time 9; manual-eor true; md5-password x; passive true; listen 179; "
-        "capability { route-refresh enable; } family { ipv4 unicast; ipv6 unicast; } }"
-    )
-    if not Configuration([sample], text=True).reload():
-        raise Unsupported(f"ExaBGP {release} does not read the configuration that peerlab writes")
+    configuration = Configuration([sample], text=True)
+    if not configuration.reload():
+        raise Unsupported(f"ExaBGP {release} does not read what peerlab writes: {str(configuration.error).strip()}")
 
 
 class Engine:

@@ -123,6 +123,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self._ending: BaseException | None = None
         self._connecting: Any = None
         self._wake = 0.0
+        self.generator: Any = None
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()

@@ -142,6 +142,12 @@ def test_an_end_of_rib_after_a_withdrawal_is_still_one() -> None:
         assert decode_bulk(bytes(4), cache) == (BulkUpdate(Family.IPV4, [], [], end_of_rib=True),)
 
 
+def test_an_empty_withdrawal_beside_other_attributes_is_no_end_of_rib() -> None:
+    """RFC 4724 section 2: the marker has MP_UNREACH_NLRI only."""
+    field = hexadecimal("800f03000201", "40010100")
+    assert decode_update(b"\0\0" + len(field).to_bytes(2, "big") + field, IBGP) == Update(family=Family.IPV6)
+
+
 @given(st.data(), st.sampled_from(Family), st.booleans())
 def test_what_was_encoded_is_what_is_decoded(data: st.DataObject, family: Family, asn4: bool) -> None:
     """For speakers of four and of two octet AS numbers: AS4_PATH loses nothing (RFC 6793 section 4.2.3)."""
@@ -188,6 +194,23 @@ def test_messages_are_filled() -> None:
     assert [len(message) for message in encode_updates(some, prefixes_of, Family.IPV4)] == [43 + 4 * 1013]
     assert len(encode_updates(some, [*prefixes_of, "203.0.113.0/24"], Family.IPV4)) == 2
     assert len(encode_updates(some, [*prefixes_of, "203.0.113.0/24"], Family.IPV4, maximum=65535)) == 1
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("maximum", range(100, 125))
+def test_no_message_is_one_octet_too_long_or_a_prefix_too_short(family: Family, maximum: int) -> None:
+    next_hop, names = (
+        ("192.0.2.1", [f"10.0.{i}.0/24" for i in range(99)])
+        if family is Family.IPV4
+        else ("2001:db8::1", [f"2001:db8:{i:x}00::/40" for i in range(99)])
+    )
+    size = 4 if family is Family.IPV4 else 6
+    for messages in (
+        encode_updates(PathAttributes(next_hop=next_hop), names, family, maximum=maximum),
+        encode_withdrawals(names, family, maximum),
+    ):
+        assert len(messages) > 1
+        assert all(0 <= maximum - len(message) < size for message in messages[:-1])
 
 
 @pytest.mark.parametrize("family", Family)
