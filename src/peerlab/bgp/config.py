@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
+from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import Policy
 
 
@@ -55,7 +56,10 @@ class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``)."""
+    """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
+
+    ``vrps`` are the validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811).
+    """
 
     node: str
     asn: int
@@ -71,3 +75,4 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     route_server: bool = False
     install_routes: bool = True
     med_across_ases: bool = False
+    vrps: tuple[Vrp, ...] = ()

@@ -7,6 +7,7 @@ Any number of controllers may come and go: what a lab is stands in its state dir
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,9 +16,10 @@ import msgspec
 
 from peerlab.controller.observe import read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, desired_ends, plan
-from peerlab.controller.reconcile import carry_out
+from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
-from peerlab.errors import RuntimeFailure, TimedOut
+from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
+from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
     Event,
     LabConverged,
@@ -32,7 +34,7 @@ from peerlab.evidence.log import EventLog
 from peerlab.evidence.snapshot import SessionFact, Snapshot
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.trace import Trace
-from peerlab.runtime.base import Runtime
+from peerlab.runtime.base import ProcessExit, Runtime
 from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
@@ -43,6 +45,9 @@ CONNECT_WITHIN = 15.0
 """Seconds in which a router just forked has to open its control socket."""
 
 ROUTER_SOCKET = "router.sock"
+
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+"""Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 
 def now_ns() -> int:
@@ -61,6 +66,7 @@ class Lab:
         self.intent = Intent()
         self.snapshots: dict[str, Snapshot] = {}
         self.listeners: list[Callable[[Event], None]] = []
+        self.tap = Wiretap(runtime, store.trace_path)
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
@@ -82,7 +88,6 @@ class Lab:
         lab = cls(model, runtime, store, store.log())
         lab._start_watching()
         try:
-            await lab.start_tap()
             await lab.reconcile()
             lab.record(LabCreated(at=now_ns(), lab=lab_name, nodes=len(model.nodes), links=len(model.links)))
             await lab.wait_established(lab.expected_sessions(), ESTABLISH_WITHIN)
@@ -100,6 +105,9 @@ class Lab:
         lab = cls(store.model(), runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
+        state = await runtime.observe()
+        host = next((process.node for process in state.processes if process.name == TAP_PROCESS), None)
+        lab.tap = Wiretap(runtime, store.trace_path, host)
         return lab
 
     def record(self, event: Event) -> None:
@@ -126,14 +134,41 @@ class Lab:
                 self._note_sessions(node, facts)
             return client
 
-    async def _connect(self, node: str) -> Any:
+    async def _connect(self, node: str) -> socket.socket:
+        """Connect to a router that may just have been forked; its end is noticed at once, with its last words."""
+        exits = self.runtime.exits()
+        connecting = asyncio.ensure_future(self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN))
+
+        async def ended() -> ProcessExit | None:
+            async for one in exits:
+                if one.node == node and one.process == ROUTER_PROCESS:
+                    return one
+            return None
+
+        ending = asyncio.ensure_future(ended())
         try:
-            return await self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN)
-        except RuntimeFailure as error:
+            await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done() or connecting.exception() is not None:
+                running = {p.node for p in (await self.runtime.observe()).processes if p.name == ROUTER_PROCESS}
+                if node not in running:
+                    raise RuntimeFailure(f"router {node} does not run: {await self.router_log(node)}")
+            return await connecting
+        except TimedOut as error:
             raise RuntimeFailure(
-                f"router {node} does not answer on its control socket ({error}); "
-                f"see `peerlab inspect {self.store.name}` and the node's router.log"
+                f"router {node} runs but does not answer on its control socket: {await self.router_log(node)}"
             ) from error
+        finally:
+            connecting.cancel()
+            ending.cancel()
+            await asyncio.gather(connecting, ending, return_exceptions=True)
+
+    async def router_log(self, node: str) -> str:
+        """The last line that a router wrote to its log, for people."""
+        try:
+            lines = (await self.runtime.read_file(node, f"{ROUTER_PROCESS}.log")).decode(errors="replace").split("\n")
+        except PeerlabError as error:
+            return f"its log cannot be read ({error})"
+        return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
         event = msgspec.convert(notice, SessionStateChanged | RouterNotice)
@@ -166,6 +201,8 @@ class Lab:
 
         async def watch() -> None:
             async for ended in exits:
+                if ended.process not in LASTING_PROCESSES:
+                    continue
                 self.record(
                     ProcessExited(
                         at=ended.at_ns,
@@ -188,7 +225,7 @@ class Lab:
             self.intent = intent
         steps = await self.plan()
         ends = desired_ends(self.model, self.intent)
-        await carry_out(steps, self.model, ends, self.runtime, self.router, communication)
+        await carry_out(steps, self.model, ends, self.runtime, self.router, self.tap, communication)
         return steps
 
     def expected_sessions(self) -> tuple[str, ...]:
@@ -261,13 +298,10 @@ class Lab:
         self.record(SnapshotTaken(at=now_ns(), label=label))
         return taken
 
-    async def start_tap(self) -> None:
-        """Start reading every wire, before any router speaks."""
-        raise NotImplementedError
-
-    async def trace(self) -> Trace:
-        """Everything captured up to now, decoded."""
-        raise NotImplementedError
+    async def trace(self, model: LabModel | None = None) -> Trace:
+        """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
+        await self.tap.flush()
+        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=now_ns())
 
     async def use_model(self, model: LabModel) -> None:
         """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""
@@ -282,6 +316,7 @@ class Lab:
         for client in self._routers.values():
             await client.close()
         self._routers.clear()
+        await self.tap.close()
         await self.runtime.close()
 
     async def down(self, keep_evidence: bool = False) -> None:
@@ -293,6 +328,7 @@ class Lab:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        await self.tap.close()
         await self.runtime.shutdown()
         if not keep_evidence:
             self.store.remove()

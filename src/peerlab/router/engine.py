@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any, Protocol
 import msgspec
 from exabgp.bgp.message import Notify
 from exabgp.configuration.configuration import Configuration
-from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.reactor.listener import Listener
 from exabgp.reactor.network.error import LostConnection
@@ -29,8 +29,12 @@ from peerlab.bgp.notification import ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDO
 from peerlab.bgp.notification import Notification as Farewell
 from peerlab.bgp.open import Open, decode_open
 from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
-from peerlab.router.engine_session import SessionPeer, take_over
+from peerlab.router.engine_session import DEFAULT_HOP_LIMIT, SessionPeer, take_over
 from peerlab.router.loop import READ, WRITE, Loop, Timer
+
+GTSM_HOP_LIMIT = 255
+IP_MINTTL = 21  # linux/in.h; Python's socket module lacks both names
+IPV6_MINHOPCOUNT = 73  # linux/in6.h
 
 SUPPORTED = ("5.0.15",)
 """Releases of ExaBGP whose inside the contract test has been run against."""
@@ -85,19 +89,21 @@ def check_release() -> None:
         )
 
 
-def warm_up() -> None:
-    """Everything about ExaBGP that all routers of a lab have in common: do it once, before forking."""
+def _unheard(message: Any, source: str = "", level: str = "") -> None:
+    """ExaBGP's chatter; its own ``log.silence`` cannot take all of its own calls."""
+
+
+def warm_up(sample: str) -> None:
+    """Everything about ExaBGP that all routers of a lab have in common: do it once, before forking.
+
+    ``sample`` is a configuration as peerlab writes it. Raises Unsupported when ExaBGP does not know it.
+    """
     check_release()
     take_over()
-    log.silence()
-    getenv()
-    sample = (
-        "neighbor 192.0.2.1 { router-id 192.0.2.0; local-address 192.0.2.0; local-as 64500; peer-as 64501; "
-        "hold-time 9; manual-eor true; md5-password x; passive true; listen 179; "
-        "capability { route-refresh enable; } family { ipv4 unicast; ipv6 unicast; } }"
-    )
-    if not Configuration([sample], text=True).reload():
-        raise Unsupported(f"ExaBGP {release} does not read the configuration that peerlab writes")
+    log.debug = log.info = log.warning = _unheard
+    configuration = Configuration([sample], text=True)
+    if not configuration.reload():
+        raise Unsupported(f"ExaBGP {release} does not read what peerlab writes: {str(configuration.error).strip()}")
 
 
 class Engine:
@@ -122,6 +128,9 @@ class Engine:
 
         Raises RuntimeFailure when ExaBGP does not accept the file or a session has no neighbor in it.
         """
+        peers = tuple(peers)
+        if not peers:  # ExaBGP takes a file without a neighbor for a broken one
+            return
         parsed = Configuration([os.fspath(configuration)])
         if not parsed.reload():
             raise RuntimeFailure(f"ExaBGP refuses {configuration}: {str(parsed.error).strip()}")
@@ -268,10 +277,24 @@ class Engine:
             self._unbound.discard(session)
         else:
             self._unbound.add(session)
-        for listening in self._listener._sockets:
+        for listening, (address, _, _, _) in self._listener._sockets.items():
+            self._set_hop_limits(listening, address)
             if listening.fileno() not in self._listening:
                 self._listening.add(listening.fileno())
                 self._loop.watch(listening.fileno(), READ, self._accept)
+
+    def _set_hop_limits(self, listening: socket.socket, address: str) -> None:
+        """GTSM before a connection exists: the SYN-ACK must leave with 255 as soon as one peer of this address
+        demands it, and a SYN may be judged when all do (RFC 5082 section 3)."""
+        demands = [d.peer.config.gtsm for d in self._driven.values() if d.peer.config.local_address == address]
+        sent = GTSM_HOP_LIMIT if any(demands) else DEFAULT_HOP_LIMIT
+        least = GTSM_HOP_LIMIT if demands and all(demands) else 0
+        if listening.family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, sent)
+            listening.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, least)
+        else:
+            listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, sent)
+            listening.setsockopt(socket.IPPROTO_IP, IP_MINTTL, least)
 
     def _stop_listening(self, gone: SessionPeer) -> None:
         neighbor = gone.neighbor

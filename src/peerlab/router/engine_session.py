@@ -7,18 +7,19 @@ one, then waits for seconds) and the order in which it walks the FSM's states.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import exabgp.reactor.peer
 from exabgp.bgp.fsm import FSM
-from exabgp.bgp.message import Notify
+from exabgp.bgp.message import NOP, Notify
 from exabgp.bgp.timer import ReceiveTimer
 from exabgp.environment import getenv
 from exabgp.reactor.keepalive import KA
 from exabgp.reactor.network.error import NetworkError
-from exabgp.reactor.network.tcp import set_minimum_ttl
+from exabgp.reactor.network.tcp import set_minimum_ttl, set_sending_ttl
 from exabgp.reactor.peer import ACTION, Peer
 
 from peerlab.bgp.config import PeerConfig
@@ -30,8 +31,12 @@ RETRY_SECONDS = 0.075
 """From a refused connection to the next attempt. A laboratory's ConnectRetryTime: routers start within a second."""
 RETRY_SECONDS_MOST = 0.5
 """Most that a session which keeps failing before Established waits (DampPeerOscillations, RFC 4271 section 8.1)."""
-ATTEMPT_SECONDS = 1.0
-"""How long one attempt to connect may take before it is given up for a new one."""
+ATTEMPT_SECONDS = (0.1, 0.2, 0.4, 1.0)
+"""How long the first, second … attempt to connect may take before it is given up for a new one.
+
+A refusal cannot be seen on a session with MD5 (the RST has no signature), so the first attempts are short.
+"""
+DEFAULT_HOP_LIMIT = 64
 OPEN_SECONDS = 10
 """How long a peer may take from TCP to its OPEN."""
 
@@ -118,6 +123,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self._ending: BaseException | None = None
         self._connecting: Any = None
         self._wake = 0.0
+        self.generator: Any = None
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()
@@ -237,18 +243,19 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """An incoming connection: ExaBGP's rules, and none while the session is shut or its link is down."""
         if self._may_not_start():
             return connection.notification(6, 5, "")
-        minimum = self.neighbor["incoming-ttl"]
-        if minimum:
-            set_minimum_ttl(connection.io, connection.afi, connection.peer, minimum)
+        if self.config.gtsm:
+            set_minimum_ttl(connection.io, connection.afi, connection.peer, self.neighbor["incoming-ttl"])
+        else:  # the listening socket may speak for others that do
+            set_sending_ttl(connection.io, connection.afi, connection.peer, DEFAULT_HOP_LIMIT)
         self._abandon_connecting()
         return super().handle_connection(connection)
 
     def _connect(self) -> Iterator[int]:
         """Attempts until one succeeds. The FSM stays in Connect (RFC 4271 section 8.2.2, event 9)."""
-        while True:
+        for patience in itertools.chain(ATTEMPT_SECONDS, itertools.repeat(ATTEMPT_SECONDS[-1])):
             try:
                 self._connecting = start_connection(self)
-                self._wake = time.time() + ATTEMPT_SECONDS
+                self._wake = time.time() + patience
                 while not connection_progress(self._connecting):
                     if time.time() >= self._wake:
                         raise OSError(0, "no answer")
@@ -267,8 +274,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
     def _abandon_connecting(self) -> None:
         if self._connecting is not None:
             self.descriptor_closes()
-            self._connecting.close()
-            self._connecting = None
+            connection, self._connecting = self._connecting, None
+            connection.close()
 
     def _establish(self) -> Iterator[int]:
         """From Idle to Established, in the order of RFC 4271 section 8.2.2."""
@@ -304,7 +311,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """Waits for the peer's KEEPALIVE without spinning."""
         for message in self.proto.read_keepalive():
             self.recv_timer.check_ka_timer(message)
-            yield ACTION.LATER
+            if message.TYPE == NOP.TYPE:
+                yield ACTION.LATER
 
     def _close(self, message: str = "", error: Any = "") -> None:
         """Everything that ends a connection comes through here."""
