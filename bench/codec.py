@@ -168,7 +168,11 @@ def with_reach(attributes: bytes, nlri: bytes) -> bytes:
         head = 4 if attributes[at] & 0x10 else 3
         end = at + head + int.from_bytes(attributes[at + 2 : at + head], "big")
         if attributes[at + 1] == 14:
-            value = b"\0\2\1" + attributes[at + head : end] + b"\0" + nlri
+            hop = attributes[at + head : end]
+            if hop[0] == 0:
+                # Older collectors wrote the whole MP_REACH_NLRI: its next hop follows AFI and SAFI.
+                hop = hop[3 : 4 + hop[3]]
+            value = b"\0\2\1" + hop + b"\0" + nlri
             out += b"\x90\x0e" + len(value).to_bytes(2, "big") + value
         else:
             out += attributes[at:end]

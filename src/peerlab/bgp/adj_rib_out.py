@@ -110,7 +110,9 @@ class AdjRibOut:
         ``changed`` are prefixes whose best path changed, ``stirred`` those of which any path did.
         """
         raws = stirred if self._own_choice else changed
-        if self._whole:
+        if self.egress.is_closed():
+            raws = list(self._told)
+        elif self._whole:
             raws = dict.fromkeys((*self._rib, *self._told))
         announce: _Groups = {}
         withdraw: list[bytes] = []
@@ -132,10 +134,23 @@ class AdjRibOut:
 
     def _compare(self, raws: Iterable[bytes], announce: _Groups, withdraw: list[bytes], replaced: set[bytes]) -> None:
         """Sort the prefixes whose wanted route differs from the told one."""
-        told_routes, stimuli = self._told, self._stimuli
+        told_routes, stimuli, best = self._told, self._stimuli, self._rib.best
+        by_path: dict[int, PathAttributes | None] | None = None
+        if not self._own_choice and not self.egress.looks_at_prefix():
+            by_path = {}
         for raw in raws:
-            offer = self.offer(raw)
-            wanted = None if offer is None else offer.attributes
+            if by_path is None:
+                offer = self.offer(raw)
+                wanted = None if offer is None else offer.attributes
+            else:
+                # The many: one question per path and flush instead of one per prefix. ``best`` keeps paths alive.
+                path = best.get(raw)
+                if path is None:
+                    wanted = None
+                elif id(path) in by_path:
+                    wanted = by_path[id(path)]
+                else:
+                    wanted = by_path[id(path)] = self.egress.offer(raw, path).attributes
             told = told_routes.get(raw)
             if wanted is told or raw in stimuli:
                 continue
@@ -208,9 +223,7 @@ class AdjRibOut:
         )
 
     def _encode(self, attributes: PathAttributes, raws: Sequence[bytes], *, ebgp: bool) -> list[bytes]:
-        return encode_raw_updates(
-            attributes, raws, self._family, asn4=self._asn4, maximum=self._maximum, ebgp=ebgp
-        )
+        return encode_raw_updates(attributes, raws, self._family, asn4=self._asn4, maximum=self._maximum, ebgp=ebgp)
 
 
 def _add(groups: _Groups, attributes: PathAttributes, raw: bytes) -> None:

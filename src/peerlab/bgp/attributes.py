@@ -59,7 +59,7 @@ class Segment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     asns: tuple[int, ...]
 
 
-class RawAttribute(msgspec.Struct, frozen=True, array_like=True):
+class RawAttribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An attribute this speaker does not know: flags and type as on the wire, value untouched."""
 
     flags: int
@@ -67,7 +67,7 @@ class RawAttribute(msgspec.Struct, frozen=True, array_like=True):
     value: bytes
 
 
-class Aggregator(msgspec.Struct, frozen=True, array_like=True):
+class Aggregator(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """AGGREGATOR (RFC 4271 section 5.1.7)."""
 
     asn: int

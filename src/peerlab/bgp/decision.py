@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -59,70 +60,62 @@ class DecisionProfile(msgspec.Struct, frozen=True):
     med_across_ases: bool = False
 
 
-class Path:
-    """One route for a prefix as the decision process sees it. Immutable; equal only to itself.
+class Path(msgspec.Struct, eq=False, gc=False):
+    """One route for a prefix as the decision process sees it. Not to be changed; equal only to itself.
 
-    ``session`` is None for a path that this router originates. ``resolution`` None means that the next hop cannot be
-    reached. ``blackhole``: packets that match nothing but this originated prefix are dropped here. ``head``, ``med``
-    and ``tail`` are what the steps before, at and after MED compare; lower is better.
+    ``session`` is None for a path that this router originates. ``router_id`` is the BGP Identifier of the peer, and
+    becomes ORIGINATOR_ID where there is one. ``resolution`` None means that the next hop cannot be reached.
+    ``blackhole``: packets that match nothing but this originated prefix are dropped here.
+
+    The rest is computed: ``head``, ``med`` and ``tail`` are what the steps before, at and after MED compare, lower is
+    better; MED is compared between paths of one ``neighbour`` AS. A path holds nothing that could hold it, so the
+    garbage collector need not look at the hundreds of thousands that a full table has.
     """
 
-    __slots__ = ("attributes", "blackhole", "head", "med", "neighbour", "peer_address", "resolution", "router_id",
-                 "session", "source", "tail")  # fmt: skip
+    attributes: PathAttributes
+    source: LearnedFrom
+    session: str | None = None
+    router_id: Address = _NO_ADDRESS
+    peer_address: Address = _NO_ADDRESS
+    resolution: Resolution | None = None
+    blackhole: bool = False
+    neighbour: int | None = None
+    med: int = 0
+    head: tuple[bool, bool, int, int, int] = (False, False, 0, 0, 0)
+    tail: tuple[bool, int, int, int, int, str] = (False, 0, 0, 0, 0, "")
 
-    def __init__(
-        self,
-        attributes: PathAttributes,
-        *,
-        source: LearnedFrom,
-        session: str | None = None,
-        router_id: Address = _NO_ADDRESS,
-        peer_address: Address = _NO_ADDRESS,
-        resolution: Resolution | None = None,
-        blackhole: bool = False,
-    ) -> None:
-        self.attributes = attributes
-        self.blackhole = blackhole
-        self.source = source
-        self.session = session
-        self.router_id = attributes.originator_id or router_id
-        self.peer_address = peer_address
-        self.resolution = resolution
+    def __post_init__(self) -> None:
+        attributes, resolution = self.attributes, self.resolution
+        if attributes.originator_id is not None:
+            self.router_id = attributes.originator_id
         self.neighbour = attributes.first_as()
         self.med = attributes.med or 0
+        local = self.source is LearnedFrom.LOCAL
         self.head = (
-            not self.is_resolvable(),
-            source is not LearnedFrom.LOCAL,
+            resolution is None and not local,
+            not local,
             -local_pref(attributes),
             attributes.path_length(),
             int(attributes.origin),
         )
         self.tail = (
-            source is LearnedFrom.IBGP,
+            self.source is LearnedFrom.IBGP,
             0 if resolution is None else resolution.metric,
-            int(ipaddress.ip_address(self.router_id)),
+            _number(self.router_id),
             len(attributes.cluster_list),
-            int(ipaddress.ip_address(peer_address)),
-            session or "",
+            _number(self.peer_address),
+            self.session or "",
         )
 
     def is_resolvable(self) -> bool:
         """Whether packets can leave this way; an originated path needs no next hop."""
-        return self.resolution is not None or self.source is LearnedFrom.LOCAL
+        return not self.head[0]
 
     def resolved(self, resolution: Resolution | None) -> Path:
         """The same path after the way to its next hop changed."""
         return Path(
-            self.attributes,
-            source=self.source,
-            session=self.session,
-            router_id=self.router_id,
-            peer_address=self.peer_address,
-            resolution=resolution,
+            self.attributes, self.source, self.session, self.router_id, self.peer_address, resolution, self.blackhole
         )
-
-    def __repr__(self) -> str:
-        return f"Path({self.session or 'local'}, {self.attributes!r})"
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -135,6 +128,12 @@ class Decision(msgspec.Struct, frozen=True):
 def local_pref(attributes: PathAttributes) -> int:
     """Degree of preference: LOCAL_PREF, or the default for a path without."""
     return DEFAULT_LOCAL_PREF if attributes.local_pref is None else attributes.local_pref
+
+
+@lru_cache(maxsize=4096)
+def _number(address: Address) -> int:
+    """An address or BGP identifier as the number that is compared."""
+    return int(ipaddress.ip_address(address))
 
 
 def decide(paths: Sequence[Path], profile: DecisionProfile = DecisionProfile()) -> Decision:  # noqa: B008 (frozen)
@@ -152,6 +151,8 @@ def decide(paths: Sequence[Path], profile: DecisionProfile = DecisionProfile()) 
 
 def choose(paths: Sequence[Path], profile: DecisionProfile) -> Path | None:
     """The best of at least one path: ``decide(paths, profile).best``, for the many."""
+    if len(paths) == 2:
+        return _better(paths[0], paths[1], profile)
     lowest = min([path.head for path in paths])
     if lowest[0]:
         return None
@@ -163,6 +164,17 @@ def choose(paths: Sequence[Path], profile: DecisionProfile) -> Path | None:
         if len(left) > 1:
             return min(left, key=_tail)
     return left[0]
+
+
+def _better(one: Path, other: Path, profile: DecisionProfile) -> Path | None:
+    """Between two paths elimination and comparison are the same; most decisions are between two."""
+    if one.head != other.head:
+        one = one if one.head < other.head else other
+    elif one.med != other.med and (profile.med_across_ases or one.neighbour == other.neighbour):
+        one = one if one.med < other.med else other
+    elif other.tail < one.tail:
+        one = other
+    return None if one.head[0] else one
 
 
 def _tail(path: Path) -> tuple[bool, int, int, int, int, str]:
@@ -185,7 +197,8 @@ def _lowest(measure: Callable[[Path], int | tuple[int, str]]) -> _Survivors:
 
 
 def _resolvable(paths: list[Path], profile: DecisionProfile) -> list[Path]:
-    return [path for path in paths if path.is_resolvable()]
+    """A path that this router originates needs no next hop."""
+    return [path for path in paths if path.resolution is not None or path.source is LearnedFrom.LOCAL]
 
 
 def _lowest_med(paths: list[Path], profile: DecisionProfile) -> list[Path]:
@@ -209,9 +222,9 @@ _STEPS: tuple[tuple[Step, _Survivors], ...] = (
     (Step.MED, _lowest_med),
     (Step.EBGP, _lowest(lambda path: path.source is LearnedFrom.IBGP)),
     (Step.IGP_METRIC, _lowest(lambda path: 0 if path.resolution is None else path.resolution.metric)),
-    (Step.ROUTER_ID, _lowest(lambda path: int(ipaddress.ip_address(path.router_id)))),
+    (Step.ROUTER_ID, _lowest(lambda path: _number(path.router_id))),
     (Step.CLUSTER_LIST, _lowest(lambda path: len(path.attributes.cluster_list))),
-    (Step.PEER_ADDRESS, _lowest(lambda path: (int(ipaddress.ip_address(path.peer_address)), path.session or ""))),
+    (Step.PEER_ADDRESS, _lowest(lambda path: (_number(path.peer_address), path.session or ""))),
 )
 """One function per step. The session id behind the peer address makes the order total between parallel sessions that
 share one address, which a router never has but a caller of this module may."""

@@ -23,7 +23,7 @@ from peerlab.bgp.role import leak_on_egress, otc_on_egress
 NO_EXPORT_POLICY = "no export policy (RFC 8212)"
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Offer(msgspec.Struct, frozen=True, gc=False):
     """What the peer is to be told of a path: ``attributes``, or None and the reason why nothing.
 
     ``path`` keeps the path alive that the memory of offers is keyed by.
@@ -57,7 +57,8 @@ class Egress:
         self._extended_next_hop = extended_next_hop
         self._reflector_clients = reflector_clients
         self._interned = interned
-        self._remembered: dict[tuple[int, int], Offer] = {}
+        # By mark, then by the identity of the path: routes with the same attributes from one peer share one.
+        self._remembered: dict[int, dict[int, Offer]] = {}
 
     def offer(self, raw: bytes, path: Path) -> Offer:
         """The answer for one path of one prefix."""
@@ -65,15 +66,25 @@ class Egress:
         mark = 0
         if policy is not None and policy.looks_at_prefix:
             mark = policy.mark(raw, path.attributes.origin_as())
-        key = (id(path), mark)
-        offer = self._remembered.get(key)
+        remembered = self._remembered.get(mark)
+        if remembered is None:
+            remembered = self._remembered[mark] = {}
+        offer = remembered.get(id(path))
         if offer is None:
-            offer = self._remembered[key] = self._judge(path, mark)
+            offer = remembered[id(path)] = self._judge(path, mark)
         return offer
+
+    def is_closed(self) -> bool:
+        """Whether nothing can ever pass: an external session without export policy (RFC 8212)."""
+        return self._policy is None and self._ebgp
+
+    def looks_at_prefix(self) -> bool:
+        """Whether the answer for a path can differ from prefix to prefix."""
+        return self._policy is not None and self._policy.looks_at_prefix
 
     def forget(self, beyond: int) -> None:
         """Drop remembered answers when there are more than ``beyond``: most belong to paths long gone."""
-        if len(self._remembered) > beyond:
+        if sum(map(len, self._remembered.values())) > beyond:
             self._remembered.clear()
 
     def set_policy(self, policy: CompiledPolicy | None) -> None:

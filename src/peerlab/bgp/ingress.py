@@ -30,7 +30,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     addresses: frozenset[Address]
 
 
-class Admission(msgspec.Struct, frozen=True):
+class Admission(msgspec.Struct, frozen=True, gc=False):
     """What became of a received route. ``path`` is None when it was rejected; ``reason`` is who decided.
 
     ``received`` keeps the attributes alive that the memory of admissions is keyed by.
@@ -60,7 +60,8 @@ class Ingress:
         self._router_id = peer_router_id
         self._view = view
         self._resolutions: dict[Address, Resolution | None] = {}
-        self._remembered: dict[tuple[int, int], Admission] = {}
+        # By mark, then by the identity of the attributes: equal octets from a peer are one object (AttributeCache).
+        self._remembered: dict[int, dict[int, Admission]] = {}
         self.looks_at_prefix = policy is not None and policy.looks_at_prefix
 
     def admit(self, raw: bytes, attributes: PathAttributes) -> Admission:
@@ -68,15 +69,17 @@ class Ingress:
         mark = 0
         if self._policy is not None and self.looks_at_prefix:
             mark = self._policy.mark(raw, attributes.origin_as())
-        key = (id(attributes), mark)
-        admission = self._remembered.get(key)
+        remembered = self._remembered.get(mark)
+        if remembered is None:
+            remembered = self._remembered[mark] = {}
+        admission = remembered.get(id(attributes))
         if admission is None:
-            admission = self._remembered[key] = self._judge(attributes, mark)
+            admission = remembered[id(attributes)] = self._judge(attributes, mark)
         return admission
 
     def forget(self, beyond: int) -> None:
         """Drop remembered answers when there are more than ``beyond``: most belong to routes long gone."""
-        if len(self._remembered) > beyond:
+        if sum(map(len, self._remembered.values())) > beyond:
             self._remembered.clear()
 
     def set_policy(self, policy: CompiledPolicy | None) -> None:
@@ -146,9 +149,9 @@ class Ingress:
     def _ineligible(self, attributes: PathAttributes) -> str | None:
         """Which built-in rule keeps a route out, whatever policy says; None when none does."""
         config, identity = self._config, self._identity
-        for asn in attributes.asns():
-            if asn in identity.asns:
-                return f"AS loop: own AS{asn} in AS_PATH"
+        for segment in attributes.as_path:
+            if not identity.asns.isdisjoint(segment.asns):
+                return f"AS loop: own AS{min(identity.asns.intersection(segment.asns))} in AS_PATH"
         if not self._ebgp:
             if attributes.originator_id == identity.router_id:
                 return "reflection loop: own ORIGINATOR_ID"

@@ -11,7 +11,7 @@ import msgspec
 from peerlab.bgp.attributes import Address, Prefix
 
 
-class Resolution(msgspec.Struct, frozen=True):
+class Resolution(msgspec.Struct, frozen=True, gc=False):
     """How packets to a next hop leave this router.
 
     ``metric`` is the interior cost, 0 for a connected next hop. ``gateway`` is the address of the neighbour on

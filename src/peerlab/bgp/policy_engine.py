@@ -23,6 +23,9 @@ from peerlab.errors import InputError, Problem
 DEFAULT_STATEMENT = "default"
 """The name under which a route is decided that no statement decided."""
 
+_MARKS = 1 << 17
+"""Prefixes whose ranges are remembered per policy: sessions under one policy mostly hear the same ones."""
+
 _STATES = (NOT_FOUND, VALID, INVALID)
 
 
@@ -55,6 +58,7 @@ class CompiledPolicy:
         self._validator = validator or OriginValidator()
         self._sets: list[PrefixSet] = []
         self._set_index: dict[tuple[object, ...], int] = {}
+        self._marks: dict[bytes, int] = {}
         self._asks_state = any(isinstance(one, RpkiIs) for each in policy.statements for one in each.match)
         self._default = policy.default is Verdict.ACCEPT
         problems: list[Problem] = []
@@ -87,11 +91,16 @@ class CompiledPolicy:
 
         ``origin_as`` is that of the route as received (``PathAttributes.origin_as``).
         """
-        mark = 0
+        mark = self._marks.get(raw)
+        if mark is None:
+            mark = 0
+            for prefixes in self._sets:
+                mark = mark << 1 | prefixes.contains_raw(raw, self._family)
+            if len(self._marks) >= _MARKS:
+                self._marks.clear()
+            self._marks[raw] = mark
         if self._asks_state:
-            mark = _STATES.index(self._validator.state(raw, self._family, origin_as))
-        for prefixes in self._sets:
-            mark = mark << 1 | prefixes.contains_raw(raw, self._family)
+            mark |= _STATES.index(self._validator.state(raw, self._family, origin_as)) << len(self._sets)
         return mark
 
     def judge(self, attributes: PathAttributes, mark: int, source: LearnedFrom) -> Judgement:

@@ -244,7 +244,7 @@ class BgpSpeaker:
     def originate(self, prefix: Prefix, attributes: PathAttributes, now: int, blackhole: bool = True) -> None:
         """Originate a prefix, or change its attributes. ``blackhole``: the kernel drops what is not more specific."""
         raw = _raw(prefix)
-        path = Path(attributes, source=LearnedFrom.LOCAL, blackhole=blackhole)
+        path = Path(attributes, LearnedFrom.LOCAL, blackhole=blackhole)
         self._ribs[family_of_prefix(prefix)].put((raw,), path)
 
     def withdraw_origin(self, prefix: Prefix, now: int) -> None:
@@ -259,8 +259,15 @@ class BgpSpeaker:
         when the session is not Established, InputError for a prefix or attributes that do not fit the wire.
         """
         adj_rib_out = self._open(session)
+        config = self._peers[session].config
+        other = [prefix for prefix in prefixes if family_of_prefix(prefix) is not config.family]
+        if other:
+            raise InputError(
+                Problem("prefixes", f"{prefix} cannot be sent on {session}", f"give {config.family} prefixes")
+                for prefix in other
+            )
         if attributes.next_hop is None:
-            attributes = msgspec.structs.replace(attributes, next_hop=self._peers[session].config.local_address)
+            attributes = msgspec.structs.replace(attributes, next_hop=config.local_address)
         try:
             adj_rib_out.stimulate([_raw(prefix) for prefix in prefixes], attributes)
         except ValueError as error:

@@ -17,6 +17,7 @@ from peerlab.controller.observe import read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, desired_ends, plan
 from peerlab.controller.reconcile import carry_out
 from peerlab.controller.router_client import RouterClient
+from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
 from peerlab.errors import RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
     Event,
@@ -61,6 +62,7 @@ class Lab:
         self.intent = Intent()
         self.snapshots: dict[str, Snapshot] = {}
         self.listeners: list[Callable[[Event], None]] = []
+        self.tap = Wiretap(runtime, store.trace_path)
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
@@ -82,7 +84,6 @@ class Lab:
         lab = cls(model, runtime, store, store.log())
         lab._start_watching()
         try:
-            await lab.start_tap()
             await lab.reconcile()
             lab.record(LabCreated(at=now_ns(), lab=lab_name, nodes=len(model.nodes), links=len(model.links)))
             await lab.wait_established(lab.expected_sessions(), ESTABLISH_WITHIN)
@@ -100,6 +101,9 @@ class Lab:
         lab = cls(store.model(), runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
+        state = await runtime.observe()
+        host = next((process.node for process in state.processes if process.name == TAP_PROCESS), None)
+        lab.tap = Wiretap(runtime, store.trace_path, host)
         return lab
 
     def record(self, event: Event) -> None:
@@ -188,7 +192,7 @@ class Lab:
             self.intent = intent
         steps = await self.plan()
         ends = desired_ends(self.model, self.intent)
-        await carry_out(steps, self.model, ends, self.runtime, self.router, communication)
+        await carry_out(steps, self.model, ends, self.runtime, self.router, self.tap, communication)
         return steps
 
     def expected_sessions(self) -> tuple[str, ...]:
@@ -261,13 +265,10 @@ class Lab:
         self.record(SnapshotTaken(at=now_ns(), label=label))
         return taken
 
-    async def start_tap(self) -> None:
-        """Start reading every wire, before any router speaks."""
-        raise NotImplementedError
-
-    async def trace(self) -> Trace:
-        """Everything captured up to now, decoded."""
-        raise NotImplementedError
+    async def trace(self, model: LabModel | None = None) -> Trace:
+        """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
+        await self.tap.flush()
+        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=now_ns())
 
     async def use_model(self, model: LabModel) -> None:
         """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""
@@ -282,6 +283,7 @@ class Lab:
         for client in self._routers.values():
             await client.close()
         self._routers.clear()
+        await self.tap.close()
         await self.runtime.close()
 
     async def down(self, keep_evidence: bool = False) -> None:
@@ -293,6 +295,7 @@ class Lab:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        await self.tap.close()
         await self.runtime.shutdown()
         if not keep_evidence:
             self.store.remove()

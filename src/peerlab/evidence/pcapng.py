@@ -9,7 +9,7 @@ resolution, and little-endian integers. Frames that the tap lost are told by an 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -287,3 +287,19 @@ def read(octets: bytes) -> tuple[Record, ...]:
     Raises CaptureError for octets that are no capture.
     """
     return tuple(Reader().feed(octets))
+
+
+def write(records: Iterable[Record]) -> Iterator[bytes]:
+    """A capture of its own with these frames and losses, sorted by time: for a part of a lab's capture to hand out."""
+    numbers: dict[Interface, int] = {}
+    dated = [record for record in records if not isinstance(record, Interface)]
+    yield section_header()
+    for record in sorted(dated, key=lambda one: one.end if isinstance(one, Loss) else one.at):
+        number = numbers.get(record.interface)
+        if number is None:
+            number = numbers[record.interface] = len(numbers)
+            yield interface_block(record.interface)
+        if isinstance(record, Frame):
+            yield frame_block(number, record.at, record.octets, record.length)
+        else:
+            yield loss_block(number, record.start, record.end, record.frames)

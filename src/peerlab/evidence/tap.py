@@ -291,7 +291,7 @@ class Tap:
         try:
             request = msgspec.json.decode(octets, type=TapRequest)
         except (msgspec.MsgspecError, UnicodeDecodeError) as mistake:
-            self._answer(client, TapAnswer(id=0, refused=f"no request of the tap: {mistake}"))
+            self._answer(client, TapAnswer(id=_number_of(octets), refused=f"no request of the tap: {mistake}"))
             return
         try:
             if isinstance(request, AddNodes):
@@ -353,6 +353,19 @@ class Tap:
             tap.close()
         self._listener.close()
         self._selector.close()
+
+
+class _Numbered(msgspec.Struct):
+    """As much of a request as is needed to refuse it."""
+
+    id: int = 0
+
+
+def _number_of(octets: bytes) -> int:
+    try:
+        return msgspec.json.decode(octets, type=_Numbered).id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0
 
 
 def run_forked(argument: bytes) -> int:

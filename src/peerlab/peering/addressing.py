@@ -15,7 +15,10 @@ import msgspec
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.peering.refusal import bad_argument
 
-_LINK_LOCAL = ipaddress.IPv4Network("169.254.0.0/16")
+LINK_TEST_RANGE = Prefix("169.254.0.0/16")
+"""Where link tests take their addresses (spec S3)."""
+
+_LINK_LOCAL = ipaddress.IPv4Network(LINK_TEST_RANGE)
 _FIRST = int(ipaddress.IPv4Address("169.254.1.0"))
 _LAST = int(ipaddress.IPv4Address("169.254.254.255"))
 
@@ -57,9 +60,7 @@ def session_prefix_v6(text: str) -> Prefix:
     return _aligned(text, prefix, point_to_point=127)
 
 
-def _aligned(
-    text: str, prefix: ipaddress.IPv4Network | ipaddress.IPv6Network, point_to_point: int
-) -> Prefix:
+def _aligned(text: str, prefix: ipaddress.IPv4Network | ipaddress.IPv6Network, point_to_point: int) -> Prefix:
     given = ipaddress.ip_address(text.partition("/")[0])
     if prefix.prefixlen == point_to_point and given != prefix.network_address:
         raise bad_argument(f"Unrecognized routePrefix {text}")
@@ -122,7 +123,7 @@ def link_test_range(text: str) -> Prefix:
     return Prefix(str(wanted))
 
 
-def link_test_addresses(taken: Collection[Address], within: Prefix = Prefix("169.254.0.0/16")) -> SessionAddresses:
+def link_test_addresses(taken: Collection[Address], within: Prefix = LINK_TEST_RANGE) -> SessionAddresses:
     """Lowest free pair (a /31) for one link's test: two addresses that no other link in ``taken`` uses.
 
     Raises RefusedError when ``within`` is no range for link tests, or when it has no free pair left.
@@ -131,7 +132,9 @@ def link_test_addresses(taken: Collection[Address], within: Prefix = Prefix("169
     busy = {int(ipaddress.IPv4Address(address)) for address in taken}
     for low in _pairs(allowed):
         if low not in busy and low + 1 not in busy:
-            return SessionAddresses(Address(str(ipaddress.IPv4Address(low))), Address(str(ipaddress.IPv4Address(low + 1))))
+            return SessionAddresses(
+                Address(str(ipaddress.IPv4Address(low))), Address(str(ipaddress.IPv4Address(low + 1)))
+            )
     raise bad_argument(f"No free pair of link test addresses is left in {within}; end another link test first")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from peerlab.errors import RefusedError
 from peerlab.peering import mail, refusal
 from peerlab.peering.command import ApprovePeerAsn, DeletePeerAsn, PutPeerAsn, RejectPeerAsn
 from peerlab.peering.enums import ValidationState
@@ -22,7 +23,7 @@ def put_peer_asn(work: Work, command: PutPeerAsn) -> None:
     before = work.ledger.peer_asns.get(key)
     asn = check_peer_asn_number(command.properties.peer_asn)
     if before is not None and asn != before.asn and _users(work, key):
-        raise refusal.RefusedError(
+        raise RefusedError(
             refusal.CONFLICT,
             f"PeerAsn {command.name} is used by peering {_users(work, key)[0]}; its ASN cannot change from "
             f"{before.asn} to {asn}",
@@ -69,7 +70,7 @@ def delete_peer_asn(work: Work, command: DeletePeerAsn) -> None:
     record = work.peer_asn(command.peer_asn)
     users = _users(work, record.key)
     if users:
-        raise refusal.RefusedError(refusal.CONFLICT, f"PeerAsn {record.name} is used by peering {', '.join(users)}")
+        raise RefusedError(refusal.CONFLICT, f"PeerAsn {record.name} is used by peering {', '.join(users)}")
     work.drop(record)
 
 

@@ -155,9 +155,7 @@ def _exchange(
         )
 
 
-def _routers_of(
-    facility: Facility, v4: FamilySession | None, v6: FamilySession | None
-) -> tuple[MicrosoftRouter, ...]:
+def _routers_of(facility: Facility, v4: FamilySession | None, v6: FamilySession | None) -> tuple[MicrosoftRouter, ...]:
     addresses = {s.microsoft for s in (v4, v6) if s is not None}
     return tuple(r for r in facility.microsoft if {r.v4, r.v6} & addresses)
 

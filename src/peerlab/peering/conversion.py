@@ -151,20 +151,14 @@ def finish_type_change(work: Work, command: FinishTypeChange) -> None:
 
 
 def _addresses(connection: ConnectionRecord) -> tuple[object, ...]:
-    return tuple(
-        (s.peer, s.microsoft) if s is not None else None for s in (connection.v4, connection.v6)
-    )
+    return tuple((s.peer, s.microsoft) if s is not None else None for s in (connection.v4, connection.v6))
 
 
 def _terms(connection: ConnectionRecord) -> tuple[object, ...]:
-    return tuple(s.max_prefixes if s is not None else None for s in (connection.v4, connection.v6)) + (
-        connection.md5,
-        connection.facility_id,
-    )
+    limits = (s.max_prefixes if s is not None else None for s in (connection.v4, connection.v6))
+    return (*limits, connection.md5, connection.facility_id)
 
 
 def _tell(work: Work, peering_key: str, label: str, subject: str, text: str) -> None:
     peering, connection = work.connection(peering_key, label)
-    work.emit(
-        *mail.connection_notice(work.now, work.mail_of(peering), peering, connection, subject, text)
-    )
+    work.emit(*mail.connection_notice(work.now, work.mail_of(peering), peering, connection, subject, text))

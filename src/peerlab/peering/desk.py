@@ -11,7 +11,15 @@ from typing import Any
 
 from peerlab.errors import RefusedError
 from peerlab.evidence.events import Event, TransitionRefused
-from peerlab.peering import association, command, conversion, peering_request, turn_up
+from peerlab.peering import (
+    association,
+    command,
+    conversion,
+    peering_request,
+    registration_request,
+    service_request,
+    turn_up,
+)
 from peerlab.peering.catalogue import Catalogue
 from peerlab.peering.command import Command
 from peerlab.peering.ledger import Ledger
@@ -46,6 +54,21 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     command.ApproveTypeChange: conversion.approve_type_change,
     command.RejectTypeChange: conversion.reject_type_change,
     command.FinishTypeChange: conversion.finish_type_change,
+    command.SignAgreement: registration_request.sign_agreement,
+    command.PutRegisteredPrefix: registration_request.put_registered_prefix,
+    command.ValidateRegisteredPrefix: registration_request.validate_registered_prefix,
+    command.JudgeRegisteredPrefix: registration_request.judge_registered_prefix,
+    command.DeleteRegisteredPrefix: registration_request.delete_registered_prefix,
+    command.PutRegisteredAsn: registration_request.put_registered_asn,
+    command.DeleteRegisteredAsn: registration_request.delete_registered_asn,
+    command.PutPeeringService: service_request.put_peering_service,
+    command.TagPeeringService: service_request.tag_peering_service,
+    command.DeletePeeringService: service_request.delete_peering_service,
+    command.PutServicePrefix: service_request.put_service_prefix,
+    command.JudgeServicePrefix: service_request.judge_service_prefix,
+    command.RevalidateServicePrefix: service_request.revalidate_service_prefix,
+    command.RecordPrefixEvents: service_request.record_prefix_events,
+    command.DeleteServicePrefix: service_request.delete_service_prefix,
 }
 
 
@@ -77,7 +100,11 @@ def refused(command: Command, error: RefusedError, *, now: int) -> TransitionRef
     """The event that says that a command was refused and nothing changed."""
     fields = {name: getattr(command, name) for name in command.__struct_fields__}
     subject = next(
-        (str(fields[n]) for n in ("peering", "peer_asn", "registered", "prefix", "service", "name") if isinstance(fields.get(n), str)),
+        (
+            str(fields[n])
+            for n in ("peering", "peer_asn", "registered", "prefix", "service", "name")
+            if isinstance(fields.get(n), str)
+        ),
         type(command).__name__,
     )
     connection = fields.get("connection")

@@ -51,7 +51,7 @@ class SessionState(StrEnum):
 
 
 class DirectPeeringType(StrEnum):
-    """``directPeeringType``. The portal's "AS8075" is Edge, "(with Voice)" Voice, "(with exchange route server)" IxRs."""
+    """``directPeeringType``; the portal's "AS8075" is Edge, "(with Voice)" Voice, "(with route server)" IxRs."""
 
     EDGE = "Edge"
     TRANSIT = "Transit"

@@ -31,7 +31,14 @@ CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 """Values of ``ResourceChanged.change``."""
 
 _FAILURES = frozenset(
-    {Trigger.REJECT, Trigger.FAIL, Trigger.BLOCK, Trigger.VALIDATION_FAILED, Trigger.SESSION_LOST, Trigger.TYPE_CHANGE_REJECT}
+    {
+        Trigger.REJECT,
+        Trigger.FAIL,
+        Trigger.BLOCK,
+        Trigger.VALIDATION_FAILED,
+        Trigger.SESSION_LOST,
+        Trigger.TYPE_CHANGE_REJECT,
+    }
 )
 """Triggers whose reason becomes the connection's errorMessage; every other one clears it."""
 

@@ -65,9 +65,7 @@ def addresses_assigned(
         for s in (connection.v4, connection.v6)
         if s is not None and s.addressed
     )
-    return _notice(
-        at, to, f"Addresses assigned: peering {peering.name}, connection {connection.label}", sessions + "."
-    )
+    return _notice(at, to, f"Addresses assigned: peering {peering.name}, connection {connection.label}", sessions + ".")
 
 
 def connection_notice(

@@ -29,16 +29,12 @@ class SubResource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
 
 
 class BgpSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Both sessions of a connection. Prefixes and addresses are as the client wrote them until the desk accepts them."""
+    """Both sessions of a connection. Addresses are as the client wrote them until the desk accepts them."""
 
     session_prefix_v4: Prefix | None = None
     session_prefix_v6: Prefix | None = None
-    microsoft_session_ipv4_address: Address | None = msgspec.field(
-        default=None, name="microsoftSessionIPv4Address"
-    )
-    microsoft_session_ipv6_address: Address | None = msgspec.field(
-        default=None, name="microsoftSessionIPv6Address"
-    )
+    microsoft_session_ipv4_address: Address | None = msgspec.field(default=None, name="microsoftSessionIPv4Address")
+    microsoft_session_ipv6_address: Address | None = msgspec.field(default=None, name="microsoftSessionIPv6Address")
     peer_session_ipv4_address: Address | None = msgspec.field(default=None, name="peerSessionIPv4Address")
     peer_session_ipv6_address: Address | None = msgspec.field(default=None, name="peerSessionIPv6Address")
     session_state_v4: SessionState | None = None

@@ -19,9 +19,7 @@ class PeeringServiceSku(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     name: str | None = None
 
 
-class LogAnalyticsWorkspaceProperties(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
-):
+class LogAnalyticsWorkspaceProperties(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Where connection monitor tests write to (read-only)."""
 
     workspace_id: str | None = msgspec.field(default=None, name="workspaceID")
@@ -62,9 +60,7 @@ class PeeringServicePrefixEvent(msgspec.Struct, frozen=True, kw_only=True, renam
     event_description: str | None = None
 
 
-class PeeringServicePrefixProperties(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
-):
+class PeeringServicePrefixProperties(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """``prefix`` and the key are the customer's; all else is read-only."""
 
     prefix: str | None = None

@@ -127,9 +127,7 @@ class PeeringRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         """This peering with the connection of the same identifier replaced."""
         return msgspec.structs.replace(
             self,
-            connections=tuple(
-                connection if c.identifier == connection.identifier else c for c in self.connections
-            ),
+            connections=tuple(connection if c.identifier == connection.identifier else c for c in self.connections),
         )
 
 

@@ -135,9 +135,7 @@ def _direct_family(
         _no_limit(limit, field)
         return None
     ends = direct_addresses(prefix)
-    return FamilySession(
-        prefix=prefix, peer=ends.peer, microsoft=ends.microsoft, max_prefixes=_limit(limit, field)
-    )
+    return FamilySession(prefix=prefix, peer=ends.peer, microsoft=ends.microsoft, max_prefixes=_limit(limit, field))
 
 
 def _limit(limit: int | None, field: str) -> int:

@@ -55,9 +55,7 @@ def _join(scope: tuple[str, ...], *names: str) -> str:
 def check_name(name: str) -> None:
     """Refuse a resource name outside ``[A-Za-z0-9_.-]{1,63}`` (spec 1.1). Raises RefusedError(BadArgument)."""
     if not _NAME.match(name):
-        raise RefusedError(
-            "BadArgument", f"Resource name '{name}' must match the pattern [A-Za-z0-9_.-]{{1,63}}"
-        )
+        raise RefusedError("BadArgument", f"Resource name '{name}' must match the pattern [A-Za-z0-9_.-]{{1,63}}")
 
 
 def peer_asn_key_of(resource_id: str) -> str:

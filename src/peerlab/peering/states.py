@@ -99,7 +99,9 @@ def _common(waiting: ConnectionState) -> tuple[Row, ...]:
         Row(_S.EXTERNAL_BLOCKER, _T.UNBLOCK, _MS, waiting, None, "INF"),
         Row(_S.EXTERNAL_BLOCKER, _T.FAIL, _MS, _S.PROVISIONING_FAILED, None, "INF"),
         Row(_S.PROVISIONING_FAILED, _T.REQUEST, _PEER, _S.PENDING_APPROVAL, None, "INF"),
-        Row(_S.PROVISIONING_FAILED, _T.RESUME, _MS, waiting, None, "IP/walkthrough-direct-peering-type-conversions; INF"),
+        Row(
+            _S.PROVISIONING_FAILED, _T.RESUME, _MS, waiting, None, "IP/walkthrough-direct-peering-type-conversions; INF"
+        ),
         Row(_S.PROVISIONING_FAILED, _T.DELETE, _PEER, REMOVED, None, "INF"),
         Row(_S.VALIDATING, _T.VALIDATION_PASSED, _MS, _S.PROVISIONING_COMPLETED, _DENY, "INF"),
         Row(_S.VALIDATING, _T.VALIDATION_FAILED, _MS, _S.VALIDATING, _DENY, "HELP/e6abe37c"),
@@ -133,7 +135,8 @@ DIRECT: tuple[Row, ...] = (
 )
 """Connections of a Direct peering: approval leads to ProvisioningStarted (spec 2.1)."""
 
-EXCHANGE: tuple[Row, ...] = _common(_S.APPROVED) + (
+EXCHANGE: tuple[Row, ...] = (
+    *_common(_S.APPROVED),
     Row(_S.APPROVED, _T.DELETE, _PEER, REMOVED, None, "IP/walkthrough-exchange-all; INF"),
 )
 """Connections of an Exchange peering: approval leads to Approved (spec 2.2)."""
@@ -216,9 +219,7 @@ PREFIX: tuple[ReviewRow[PrefixValidationState], ...] = (
 """Validation of a registered prefix or a Peering Service prefix. ``Invalid`` ends it: delete and recreate."""
 
 
-def review(
-    table: Iterable[ReviewRow[StateT]], before: StateT, trigger: ReviewTrigger
-) -> ReviewRow[StateT]:
+def review(table: Iterable[ReviewRow[StateT]], before: StateT, trigger: ReviewTrigger) -> ReviewRow[StateT]:
     """The row for ``trigger`` in state ``before``. Raises RefusedError(OperationNotSupported) when there is none."""
     for row in table:
         if row.before is before and row.trigger is trigger:

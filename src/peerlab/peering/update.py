@@ -29,6 +29,8 @@ def update_peering(work: Work, before: PeeringRecord, wanted: PeeringRecord) -> 
         raise not_supported(
             f"Connection {gone[0].label} cannot be removed from a Direct peering; mail peeringexperience@microsoft.com"
         )
+    if gone and len(gone) == len(before.connections) and not new:
+        raise bad_argument("A peering needs at least one connection")
     asked = [
         asked
         for old, asked in kept
@@ -80,15 +82,9 @@ def _compare(
     kept = [(known[c.identifier], c) for c in wanted.connections if c.identifier in known]
     new = [c for c in wanted.connections if c.identifier not in known]
     names = {c.identifier for c in wanted.connections}
-    gone = [
-        c
-        for c in before.connections
-        if c.identifier not in names and c.state != ConnectionState.PENDING_REMOVE
-    ]
+    gone = [c for c in before.connections if c.identifier not in names and c.state != ConnectionState.PENDING_REMOVE]
     leaving = [
-        (c, c)
-        for c in before.connections
-        if c.identifier not in names and c.state == ConnectionState.PENDING_REMOVE
+        (c, c) for c in before.connections if c.identifier not in names and c.state == ConnectionState.PENDING_REMOVE
     ]
     return kept + leaving, new, gone
 

@@ -244,7 +244,7 @@ class Launcher:
             del self._names[seen.node, seen.name]
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = None if number is not None else os.waitstatus_to_exitcode(status)
-        if seen.origin != "toolbox":
+        if not seen.name.startswith("task-"):
             self.announce(ProcessExit(seen.node, seen.name, pid, time.time_ns(), code, number))
 
     def signal(self, node: str, name: str, number: int) -> None:

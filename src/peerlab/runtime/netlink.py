@@ -105,6 +105,12 @@ class Netlink:
         """Closes the socket."""
         self.socket.close()
 
+    def __enter__(self) -> Netlink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def transact(self, requests: Sequence[Request]) -> None:
         """Sends everything in order; raises `NetlinkRefused` with each request that the kernel refused."""
         failures: list[Failure] = []

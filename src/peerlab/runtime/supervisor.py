@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
+from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime import language
 from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec
 from peerlab.runtime.fabric import Fabric
@@ -32,10 +32,16 @@ from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
 from peerlab.runtime.launch import Launcher, Zygote, node_directory
 from peerlab.runtime.netlink import Netlink
+from peerlab.runtime.rendezvous import Rendezvous, try_connect
 
-__all__ = ["TOOLBOX", "Supervisor", "log_line"]
+__all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
-TOOLBOX = ZygoteSpec("toolbox", ("peerlab.runtime.probe",), "peerlab.runtime.task:run_task")
+TASK_ENTRY = "peerlab.runtime.task:run_task"
+TOOLBOX = ZygoteSpec(
+    "toolbox", tuple(f"peerlab.runtime.{each}" for each in ("probe", "stream", "transport", "frames")), TASK_ENTRY
+)
+SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_ENTRY)
+"""Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")
 _LISTEN_BACKLOG = 64
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -68,6 +74,7 @@ class Supervisor:
         self.fabric = Fabric()
         self.impairer = Impairer(self.fabric)
         self.launcher = Launcher(self._announce, log_line)
+        self.rendezvous = Rendezvous()
         self.clients: set[_Client] = set()
         self._selector = selectors.DefaultSelector()
         self._running = True
@@ -109,10 +116,11 @@ class Supervisor:
         self.listener.setblocking(False)
         self.listener.listen(_LISTEN_BACKLOG)
         self._selector.register(self.listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self.rendezvous, selectors.EVENT_READ, lambda _: self.rendezvous.appeared())
         self._selector.register(woken, selectors.EVENT_READ, lambda _: self._wake(woken))
         ready()
         while self._running:
-            for key, events in self._selector.select():
+            for key, events in self._selector.select(self.rendezvous.tick()):
                 try:
                     key.data(events)
                 except Exception:
@@ -325,7 +333,8 @@ class Supervisor:
 
     def _start_task(self, client: _Client, number: int, ask: language.StartTask, _: list[int]) -> None:
         self.fabric.node(ask.node)
-        zygote = self.launcher.prepare(TOOLBOX)
+        module = ask.entry.partition(":")[0]
+        zygote = self.launcher.prepare(SCAPY_TOOLBOX if module in SCAPY_TOOLBOX.preload else TOOLBOX)
         self._watch_zygote(zygote)
         self._tasks += 1
         ours, theirs = socket.socketpair()
@@ -337,16 +346,28 @@ class Supervisor:
     def _signal(self, client: _Client, number: int, ask: language.Signal, _: list[int]) -> None:
         self.launcher.signal(ask.node, ask.name, ask.number)
 
-    def _unix_connect(self, client: _Client, number: int, ask: language.UnixConnect, _: list[int]) -> _Handover:
+    def _unix_connect(
+        self, client: _Client, number: int, ask: language.UnixConnect, _: list[int]
+    ) -> _Handover:
         self.fabric.node(ask.node)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.setblocking(False)
-            connection.connect(str(node_directory(ask.node) / ask.path))
-        except OSError as failure:
-            connection.close()
-            raise RuntimeFailure(f"cannot connect to {ask.path} in {ask.node}: {failure.strerror}") from failure
-        return _Handover(None, [connection.detach()])
+        path = node_directory(ask.node) / ask.path
+        if ask.within <= 0:
+            try:
+                return _Handover(None, [try_connect(path).detach()])
+            except OSError as failure:
+                raise RuntimeFailure(
+                    f"cannot connect to {ask.path} in {ask.node}: {failure.strerror or failure}"
+                ) from failure
+
+        def met(connection: socket.socket | None, reason: str) -> None:
+            if connection is not None:
+                self._answer(client, Answer(number, descriptors=1), [connection.detach()])
+                return
+            late = TimedOut(f"somebody listening on {ask.path} in {ask.node} ({reason})", ask.within)
+            self._answer(client, Answer(number, fault=as_fault(late)))
+
+        self.rendezvous.wait(path, ask.within, met)
+        raise _LaterError
 
     # --- files -----------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ special text (``Prefix``, ``Name``, …) gets its grammar, and pydantic's compla
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import ipaddress
 import re
@@ -30,7 +29,7 @@ from pydantic import (
 
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.topology.document import Asn, CommunityText, Document, InterfaceAddress, Name, RangeText
-from peerlab.topology.mistake import Mistake, Path
+from peerlab.topology.mistake import Mistake, Path, did_you_mean, nearest
 
 _RANGE = re.compile(r"(?P<prefix>\S+?)(?:\s+ge\s+(?P<ge>\d+))?(?:\s+le\s+(?P<le>\d+))?")
 _COMMUNITY = re.compile(r"(\d+|\*):(\d+|\*)(:(\d+|\*))?")
@@ -39,17 +38,17 @@ _COMMUNITY = re.compile(r"(\d+|\*):(\d+|\*)(:(\d+|\*))?")
 def validate(data: object) -> tuple[Document | None, tuple[Mistake, ...]]:
     """The document that plain data describes, and every mistake of form.
 
-    When mistakes are confined to keys that could be left out, the document is made without them, so that its meaning
-    can be checked in the same run; otherwise it is None.
+    Misspelt and unknown keys and words alone do not hide mistakes of meaning: the document is then made as if they
+    had been spelt right, or left out, so that its meaning can be checked in the same run. Otherwise it is None.
     """
-    mistakes: list[Mistake] = []
-    first = _attempt(data, mistakes)
-    if first is not None or not isinstance(data, dict):
-        return first, tuple(mistakes)
-    pruned = data
-    for mistake in sorted(mistakes, key=lambda m: m.path, reverse=True):
-        pruned = _without(pruned, mistake.path)
-    return _attempt(pruned, []), tuple(mistakes)
+    spelling = [detail for detail in _details(data) if detail["type"] in ("extra_forbidden", "enum")]
+    for detail in spelling:
+        data = _repaired(data, _path(detail), detail)
+    remaining = _details(data)
+    mistakes = tuple(_mistake(detail) for detail in (*spelling, *remaining))
+    if remaining:
+        return None, tuple(dict.fromkeys(mistakes))
+    return msgspec.convert(_model(Document).model_validate(data), Document, from_attributes=True), mistakes
 
 
 def json_schema() -> dict[str, Any]:
@@ -60,33 +59,37 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _attempt(data: object, mistakes: list[Mistake]) -> Document | None:
+def _details(data: object) -> list[dict[str, Any]]:
     try:
-        model = _model(Document).model_validate(data)
+        _model(Document).model_validate(data)
     except ValidationError as error:
-        mistakes.extend(_mistake(dict(detail)) for detail in error.errors(include_url=False))
-        return None
-    return msgspec.convert(model, Document, from_attributes=True)
+        return [dict(detail) for detail in error.errors(include_url=False)]
+    return []
 
 
-def _without(data: Any, path: Path) -> Any:
-    """A copy of the data without what is at that path; the copy is shallow along the path."""
-    if not path:
-        return data
+def _path(detail: Mapping[str, Any]) -> Path:
+    return tuple(part for part in detail["loc"] if part != "[key]")
+
+
+def _repaired(data: Any, path: Path, detail: Mapping[str, Any], above: Path = ()) -> Any:
+    """A copy of the data with one misspelt key or word put right, or one unknown key left out."""
     head, rest = path[0], path[1:]
-    copy: Any
-    if isinstance(data, dict) and head in data:
-        copy = dict(data)
-        if rest:
-            copy[head] = _without(copy[head], rest)
-        else:
-            del copy[head]
-        return copy
-    if isinstance(data, list) and isinstance(head, int) and head < len(data) and rest:
-        copy = list(data)
-        copy[head] = _without(copy[head], rest)
-        return copy
-    return data
+    copy: Any = dict(data) if isinstance(data, dict) else list(data)
+    if rest:
+        copy[head] = _repaired(copy[head], rest, detail, (*above, head))
+    elif detail["type"] == "enum":
+        copy[head] = nearest(str(copy[head]), _words(detail)) or copy[head]
+    else:
+        value = copy.pop(head)
+        meant = nearest(str(head), _keys_at(above))
+        if meant is not None and meant not in copy:
+            copy[meant] = value
+    return copy
+
+
+def _words(detail: Mapping[str, Any]) -> list[str]:
+    """The words that pydantic expected."""
+    return [word.strip("'") for word in re.findall(r"'[^']*'", detail["ctx"]["expected"])]
 
 
 # -- models from structs -------------------------------------------------------------------------------------------
@@ -132,7 +135,8 @@ def _range(text: str) -> str:
     high = int(matched["le"] or (network.max_prefixlen if matched["ge"] else low))
     if not network.prefixlen <= low <= high <= network.max_prefixlen:
         raise ValueError(
-            f"{text!r} asks for lengths {low} to {high}; they must grow from {network.prefixlen} to {network.max_prefixlen}"
+            f"{text!r} asks for lengths {low} to {high}; "
+            f"they must grow from {network.prefixlen} to {network.max_prefixlen}"
         )
     return " ".join([prefix, *(f"{word} {matched[word]}" for word in ("ge", "le") if matched[word] is not None)])
 
@@ -142,12 +146,13 @@ def _community(text: str) -> str:
     limit = 0xFFFF if text.count(":") == 1 else 0xFFFFFFFF
     if matched is None or any(part != "*" and int(part) > limit for part in text.split(":")):
         raise ValueError(
-            f"{text!r} is not a community; write A:B with parts up to 65535, or A:B:C (large) with parts up to 4294967295"
+            f"{text!r} is not a community; "
+            "write A:B with parts up to 65535, or A:B:C (large) with parts up to 4294967295"
         )
     return text
 
 
-_GRAMMAR: dict[object, tuple[object, object]] = {
+_GRAMMAR: dict[Any, tuple[Any, dict[str, Any]]] = {
     Prefix: (Annotated[str, AfterValidator(_prefix)], {"examples": ["198.18.0.0/24", "2001:db8::/48"]}),
     Address: (Annotated[str, AfterValidator(_address)], {"examples": ["192.0.2.1", "2001:db8::1"]}),
     InterfaceAddress: (Annotated[str, AfterValidator(_interface_address)], {"examples": ["198.18.0.2/30"]}),
@@ -163,18 +168,25 @@ def _empty_for_null(value: object) -> object:
     return {} if value is None else value
 
 
+def _empty_list_for_null(value: object) -> object:
+    """``providers:`` with nothing after the colon means that there are none."""
+    return () if value is None else value
+
+
 def _typed(annotation: Any) -> Any:
     """The pydantic type for a struct's field type."""
     if annotation in _GRAMMAR:
         inner, extra = _GRAMMAR[annotation]
-        return Annotated[inner, Field(json_schema_extra=extra)]  # type: ignore[arg-type,valid-type]
+        return Annotated[inner, Field(json_schema_extra=extra)]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
-        return tuple[_typed(args[0]), ...]  # type: ignore[misc]
+        item: Any = _typed(args[0])
+        return Annotated[tuple[item, ...], BeforeValidator(_empty_list_for_null)]
     if origin is dict:
-        return Annotated[dict[str, _typed(args[1])], BeforeValidator(_empty_for_null)]
+        value: Any = _typed(args[1])
+        return Annotated[dict[str, value], BeforeValidator(_empty_for_null)]
     if origin in (typing.Union, types.UnionType):
-        return typing.Union[tuple(_typed(arg) for arg in args)]  # noqa: UP007
+        return typing.Optional[_typed(next(arg for arg in args if arg is not type(None)))]  # noqa: UP045
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return Annotated[_model(annotation), BeforeValidator(_empty_for_null)]
     return annotation
@@ -247,15 +259,13 @@ _KINDS: dict[str, tuple[str, str]] = {
 
 def _mistake(detail: Mapping[str, Any]) -> Mistake:
     """One pydantic error as a mistake."""
-    path: Path = tuple(p for p in detail["loc"] if p != "[key]")
-    kind, given = detail["type"], detail["input"]
+    path, kind, given = _path(detail), detail["type"], detail["input"]
     if kind == "missing":
         return Mistake(path[:-1], f"required key {path[-1]!r} is missing", f"add {path[-1]}: …")
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key {path[-1]!r}", did_you_mean(str(path[-1]), _keys_at(path[:-1])))
-    if kind in ("enum", "literal_error"):
-        allowed = [word.strip("'") for word in re.findall(r"'[^']*'", detail["ctx"]["expected"])]
-        return Mistake(path, f"{given!r} is not one of the words allowed here", did_you_mean(str(given), allowed))
+    if kind == "enum":
+        return Mistake(path, f"{_shown(given)} is not one of the words here", did_you_mean(str(given), _words(detail)))
     if kind == "value_error":
         what, _, remedy = str(detail["ctx"]["error"]).partition("; ")
         return Mistake(path, what, remedy)
@@ -279,14 +289,6 @@ def _shown(value: object) -> str:
         return "a list"
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "…'"
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """A remedy: the nearest known word if there is one, else the known words."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known here: {', '.join(known)}" if known else "remove it"
 
 
 def _keys_at(path: Path) -> list[str]:

@@ -136,22 +136,22 @@ def _on_lans(census: Census, wires: tuple[Wire, ...]) -> Iterator[Pairing]:
             is_cloud = census.router_as[router] == census.cloud
             if member.route_servers if member.route_servers is not None else not is_cloud:
                 for server in servers:
-                    path = ("exchanges", name, "members", router, "session")
-                    yield pair(router, server, Relation.ROUTE_SERVER, member.session, path)
+                    at: Path = ("exchanges", name, "members", router, "session")
+                    yield pair(router, server, Relation.ROUTE_SERVER, member.session, at)
         for position, pair_words in enumerate(exchange.bilateral):
             first, second = pair_words.between
             for left in census.members_of(exchange, first):
                 for right in census.members_of(exchange, second):
-                    path = ("exchanges", name, "bilateral", position, "session")
+                    at = ("exchanges", name, "bilateral", position, "session")
                     relation = census.relation(first, second) or Relation.PEER
-                    yield pair(left, right, relation, pair_words.session, path)
+                    yield pair(left, right, relation, pair_words.session, at)
         for peering_name, peering in census.document.peerings.items():
             if is_interconnect_peering(peering):
                 continue
             for label, asked in peering.connections.items():
                 if asked.exchange != name:
                     continue
-                path = ("peerings", peering_name, "connections", label, "session")
+                at = ("peerings", peering_name, "connections", label, "session")
                 if is_route_server_peering(peering):
                     others, relation = servers, Relation.ROUTE_SERVER
                 else:
@@ -160,7 +160,7 @@ def _on_lans(census: Census, wires: tuple[Wire, ...]) -> Iterator[Pairing]:
                 for edge in census.members_of(exchange, census.cloud):
                     for other in others:
                         connection = f"{peering_name}/{label}"
-                        yield pair(edge, other, relation, asked.session, path, connection, asked)
+                        yield pair(edge, other, relation, asked.session, at, connection, asked)
 
 
 def sessions(
