@@ -281,6 +281,8 @@ def _send_trial(family: socket.AddressFamily, destination: str, ttl: int, source
         sent_at = time.monotonic_ns()
         datagram.sendto(b"peerlab-trace", (destination, TRACE_PORT + ttl))
     except OSError as failure:
+        if failure.errno == errno.ENOBUFS:  # lost to an impairment at this node's own egress
+            return _Trial(ttl, datagram, sent_at)
         datagram.close()
         if failure.errno in NO_ROUTE:
             return None
