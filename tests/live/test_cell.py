@@ -605,7 +605,7 @@ def test_nothing_is_left_of_a_lab(tmp_path: Path, before: dict[str, Any], end: s
         finally:
             os.close(handle)
         await until(lambda: not members_of(held))
-        assert not any(Path(f"/proc/{process}").exists() and _is_alive(process) for process in inside)
+        await until(lambda: not any(_is_alive(process) for process in inside))
         await until(lambda: host() == before)
 
     asyncio.run(story())

@@ -238,8 +238,9 @@ class Fabric:
             self.nodes[near_spec.node].netlink.transact([rtnetlink.veth(near, far)])
             self.links[spec.id] = spec
             for end_spec, end in ((near_spec, near), (far_spec, far)):
+                self.nodes[end_spec.node].interfaces[end_spec.name] = Interface(end_spec, end.index, spec.id)
+            for end_spec, end in ((near_spec, near), (far_spec, far)):
                 node = self.nodes[end_spec.node]
-                node.interfaces[end_spec.name] = Interface(end_spec, end.index, spec.id)
                 requests = finish.setdefault(end_spec.node, [])
                 where = f"{end_spec.node}/{end_spec.name}"
                 if end is far:
