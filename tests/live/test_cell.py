@@ -216,15 +216,13 @@ def test_link_test_both_ways_and_its_addresses_are_gone_afterwards(tmp_path: Pat
             for node, interface, address in ends:
                 await runtime.set_addresses(node, interface, add=[f"{address}/30"])
             for (node, interface, source), (_, _, destination) in (ends, ends[::-1]):
-                report = await probe(
-                    runtime, node, "linktest:link_test", interface=interface, source=source, destination=destination
-                )
+                arguments = {"interface": interface, "source": source, "destination": destination}
+                report = await probe(runtime, node, "linktest:link_test", **arguments)
                 assert report["received"] == report["sent"] > 0
                 assert 0 < report["rtt_min_ms"] <= report["rtt_avg_ms"] <= report["rtt_max_ms"]
             await runtime.impair(Impairment("r1", "e1", "out", loss_percent=100))
-            report = await probe(
-                runtime, "r1", "linktest:link_test", interface="e1", source="169.254.9.1", destination="169.254.9.2", wait=0.05
-            )  # fmt: skip
+            arguments = {"interface": "e1", "source": "169.254.9.1", "destination": "169.254.9.2", "wait": 0.05}
+            report = await probe(runtime, "r1", "linktest:link_test", **arguments)
             assert (report["received"], report["loss_percent"]) == (0, 100.0) and "ARP" in report["error"]
             for node, interface, address in ends:
                 await runtime.set_addresses(node, interface, remove=[f"{address}/30"])
@@ -322,9 +320,8 @@ def test_partial_loss_and_rate(tmp_path: Path) -> None:
             assert 20 < answer["loss_percent"] < 40  # seven standard deviations to either side
             # 1000 x 1 kB within half a second do not fit through 64 kbit/s and a queue of 50 ms
             await runtime.impair(Impairment("r1", "e1", "out", rate_kbit=64))
-            answer = await probe(
-                runtime, "west", "probe:ping", destination=EAST["ipv4"], count=1000, interval=0.0005, size=1000, wait=0.2
-            )  # fmt: skip
+            burst = {"count": 1000, "interval": 0.0005, "size": 1000, "wait": 0.2}
+            answer = await probe(runtime, "west", "probe:ping", destination=EAST["ipv4"], **burst)
             assert 0 < answer["received"] < 500
             await runtime.clear("r1", "e1", "out")
             answer = await probe(runtime, "west", "probe:ping", destination=EAST["ipv4"], count=100, interval=0.0005)
@@ -413,7 +410,8 @@ def test_a_zygote_may_fail_or_die_and_its_children_live_on(tmp_path: Path) -> No
             await runtime.prepare(warm)
             exits = runtime.exits()
             await runtime.fork("r1", "router", "warm", bytes([signal.SIGUSR2]))
-            killed = await runtime.run(CELL, ["sh", "-c", "kill -9 $(grep -l '^zygote warm' /proc/[0-9]*/comm | cut -d/ -f3)"], WITHIN)
+            script = "kill -9 $(grep -l '^zygote warm' /proc/[0-9]*/comm | cut -d/ -f3)"
+            killed = await runtime.run(CELL, ["sh", "-c", script], WITHIN)
             assert killed.code == 0, killed.stderr
             with pytest.raises((RuntimeFailure, RefusedError), match="warm"):
                 while True:  # until the supervisor has heard of the death; a fork before that may still be refused
@@ -452,9 +450,12 @@ BAD_PROBES = [
     pytest.param("frames:raw_send", {"interface": "e0", "frames": ["zz"]}, "hexadecimal", id="no frame"),
     pytest.param("frames:sniff", {"interface": "e0", "filter": {"protocol": "ipx"}}, "ipx", id="no such protocol"),
     pytest.param(
-        "linktest:link_test", {"interface": "e0", "source": "::1", "destination": "::2"}, r"169\.254", id="link test by IPv6"
+        "linktest:link_test",
+        {"interface": "e0", "source": "::1", "destination": "::2"},
+        r"169\.254",
+        id="link test by IPv6",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("entry", "arguments", "words"), BAD_PROBES)
@@ -498,7 +499,7 @@ def test_a_lab_outlives_its_controller(tmp_path: Path) -> None:
 def test_names_of_labs(tmp_path: Path) -> None:
     async def story() -> None:
         async with empty_cell(tmp_path / "1") as one:
-            with pytest.raises(RefusedError, match="LabExists.*peerlab down"):
+            with pytest.raises(RefusedError, match=r"LabExists.*peerlab down"):
                 await start_cell(LAB, tmp_path / "2")
             async with empty_cell(tmp_path / "3", f"{LAB}-b") as other:  # another name: side by side
                 await one.create(NODES[:1])
@@ -508,7 +509,7 @@ def test_names_of_labs(tmp_path: Path) -> None:
         for bad in ("", "a/b", "Ä", "x" * 33):
             with pytest.raises(RefusedError, match="BadLabName"):
                 await start_cell(bad, tmp_path / "4")
-        with pytest.raises(RefusedError, match="UnknownLab.*peerlab up"):
+        with pytest.raises(RefusedError, match=r"UnknownLab.*peerlab up"):
             await attach(LAB)
 
     asyncio.run(story())
@@ -562,7 +563,7 @@ def host() -> dict[str, Any]:
     routes = Path("/proc/net/route").read_text() + Path("/proc/net/ipv6_route").read_text()
     mounts = Path("/proc/self/mounts").read_text()
     names = sorted(line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if f"/{LAB}" in line)
-    files = sorted(str(path) for path in (Path("/run"), Path("/run/netns"), Path("/tmp")) if path.exists() for path in path.glob("*peerlab*"))
+    files = sorted(str(path) for place in ("/run", "/run/netns", "/tmp") for path in Path(place).glob("*peerlab*"))
     return {"interfaces": interfaces, "routes": routes, "mounts": mounts, "names": names, "files": files}
 
 
@@ -572,7 +573,7 @@ def members_of(namespaces: set[str]) -> set[int]:
     for process in Path("/proc").glob("[0-9]*"):
         for link in (*process.glob("ns/*"), *process.glob("fd/*")):
             with contextlib.suppress(OSError):
-                if os.readlink(link) in namespaces:
+                if str(link.readlink()) in namespaces:
                     found.add(int(process.name))
     return found
 
@@ -588,9 +589,10 @@ def test_nothing_is_left_of_a_lab(tmp_path: Path, before: dict[str, Any], end: s
         await runtime.fork("r2", "router", "warm", bytes([signal.SIGUSR2]))
         await runtime.task("west", PROBE + "probe:ping", {"destination": EAST["ipv4"], "count": 10**6})
         during = host()
-        assert {key: during[key] for key in during if key != "names"} == {key: before[key] for key in during if key != "names"}
+        assert during["names"] != before["names"]
+        assert during | {"names": before["names"]} == before
         held = {f"net:[{node.namespace}]" for node in (await runtime.observe()).nodes}
-        held |= {os.readlink(f"/proc/{runtime.supervisor}/ns/{kind}") for kind in ("pid", "mnt")}
+        held |= {str(Path(f"/proc/{runtime.supervisor}/ns/{kind}").readlink()) for kind in ("pid", "mnt")}
         inside = members_of(held)
         assert len(held) == len(NODES) + 2 and len(inside) >= 6  # supervisor, two zygotes, sleep, router, probe
         handle = os.pidfd_open(runtime.supervisor)
