@@ -14,12 +14,20 @@ _KINDS = (None, *SegmentType)
 CONFEDERATION = (SegmentType.AS_CONFED_SEQUENCE, SegmentType.AS_CONFED_SET)
 
 
+_LAYOUTS = {
+    2: [struct.Struct(f">{count}H") for count in range(256)],
+    4: [struct.Struct(f">{count}I") for count in range(256)],
+}
+"""How a segment's AS numbers lie on the wire, by their size and count."""
+
+
 def decode_as_path(value: bytes, size: int) -> tuple[Segment, ...]:
     """Segments of a path whose AS numbers take ``size`` octets, 2 or 4.
 
     Raises ValueError in words when it is malformed (RFC 7606 section 7.2, RFC 7607 section 2).
     """
     segments = []
+    layouts = _LAYOUTS[size]
     at, end = 0, len(value)
     while at < end:
         if at + 2 > end:
@@ -32,7 +40,7 @@ def decode_as_path(value: bytes, size: int) -> tuple[Segment, ...]:
         after = at + 2 + count * size
         if after > end:
             raise ValueError("a segment runs past the attribute's end")
-        asns = struct.unpack_from(f">{count}{'I' if size == 4 else 'H'}", value, at + 2)
+        asns = layouts[count].unpack_from(value, at + 2)
         if 0 in asns:
             raise ValueError("AS 0 in the path (RFC 7607)")
         segments.append(Segment(_KINDS[kind], asns))

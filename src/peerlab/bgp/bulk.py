@@ -10,15 +10,20 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attribute_decode import DecodedAttributes, NextHop, Tlv, interpret, scan
-from peerlab.bgp.attribute_type import FLAG_MASK, OPTIONAL, AttributeType
+from peerlab.bgp.attribute_type import EXTENDED_LENGTH, FLAG_MASK, OPTIONAL, AttributeType, attribute_name
 from peerlab.bgp.attributes import Family, PathAttributes
-from peerlab.bgp.nlri import OPTIONAL_ATTRIBUTE_ERROR, family_of, nlri_split, nlri_split_add_path
+from peerlab.bgp.nlri import AFI, OPTIONAL_ATTRIBUTE_ERROR, family_of, nlri_split, nlri_split_add_path
 from peerlab.bgp.session_context import SessionContext
 from peerlab.errors import WireError
 
 MALFORMED_ATTRIBUTE_LIST = 1
 
 _IPV4, _IPV6 = Family.IPV4, Family.IPV6
+
+# Plain integers, for looking up an enum's member costs more than the comparison it is for.
+_MP_REACH, _MP_UNREACH = int(AttributeType.MP_REACH_NLRI), int(AttributeType.MP_UNREACH_NLRI)
+_MULTIPROTOCOL = (_MP_REACH, _MP_UNREACH)
+_REACH_HEADS = (bytes([OPTIONAL, _MP_REACH]), bytes([OPTIONAL | EXTENDED_LENGTH, _MP_REACH]))
 
 
 class BulkUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +73,8 @@ class AttributeCache:
 
     def __init__(self, session: SessionContext, limit: int = 131072) -> None:
         self.session = session
-        self.plain_ipv4 = _IPV4 in session.families and _IPV4 not in session.add_path
+        self.plain = tuple(family for family in session.families if family not in session.add_path)
+        self.plain_ipv4 = _IPV4 in self.plain
         self._half = max(limit // 2, 1)
         self._young: dict[bytes, DecodedAttributes] = {}
         self._old: dict[bytes, DecodedAttributes] = {}
@@ -109,7 +115,6 @@ def decode_bulk(body: bytes, cache: AttributeCache) -> tuple[BulkUpdate, ...]:
     end = start + 2 + (body[start] << 8 | body[start + 1])
     if end > size:
         raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what="the attributes run past the end of the UPDATE")
-    # With its length in front the key of a set without MP_REACH_NLRI is told from that of a set with it.
     key = body[start:end]
     if cache.plain_ipv4 and size > 4:
         decoded = cache.find(key)
@@ -117,6 +122,10 @@ def decode_bulk(body: bytes, cache: AttributeCache) -> tuple[BulkUpdate, ...]:
             withdrawn = nlri_split(body[2:start], _IPV4) if start > 2 else []
             announced = nlri_split(body[end:], _IPV4) if end < size else []
             return (_part(_IPV4, withdrawn, announced, decoded),)
+    if end == size and start == 2 and key[2:4] in _REACH_HEADS:
+        part = _reach_alone(key, cache)
+        if part is not None:
+            return (part,)
     return _decode(body, start, end, key, cache)
 
 
@@ -128,6 +137,37 @@ def _part(family: Family, withdrawn: list[bytes], announced: list[bytes], decode
     if decoded.attributes is None:
         return BulkUpdate(family, withdrawn + announced, [], decoded)
     return BulkUpdate(family, withdrawn, announced, decoded)
+
+
+def _reach_alone(key: bytes, cache: AttributeCache) -> BulkUpdate | None:
+    """The quick way for an attribute field that begins with MP_REACH_NLRI, when all that follows is known.
+
+    None when it is not known, or when anything is out of the ordinary: then the general way decides. ``key`` is the
+    attribute field with its length in front.
+    """
+    at = 6 if key[2] & EXTENDED_LENGTH else 5
+    end = at + int.from_bytes(key[4:at], "big")
+    if end > len(key) or end - at < 5:
+        return None
+    family = family_of(key[at] << 8 | key[at + 1], key[at + 2])
+    first = at + 5 + key[at + 3]
+    if family is None or first >= end or family not in cache.plain:
+        return None
+    others = key[end:]
+    decoded = cache.find(_reach_key(family, key[at + 4 : first - 1], _field_key(others)))
+    if decoded is None:
+        return None
+    return _part(family, [], nlri_split(key[first:end], family, OPTIONAL_ATTRIBUTE_ERROR), decoded)
+
+
+def _field_key(field: bytes) -> bytes:
+    """The key of attributes without MP_REACH_NLRI: their octets with the length in front, as in the message."""
+    return len(field).to_bytes(2, "big") + field
+
+
+def _reach_key(family: Family, next_hop: bytes, field_key: bytes) -> bytes:
+    """The key of attributes with the next hop of an MP_REACH_NLRI. No field is as long as the first two octets say."""
+    return b"\xff\xff%c%c%b%b" % (AFI[family], len(next_hop), next_hop, field_key)
 
 
 def _nothing_reachable(decoded: DecodedAttributes) -> WireError:
@@ -160,8 +200,8 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
     reach, unreach, others, broken = _set_apart(tlvs, broken)
     multiprotocol = reach is not None or unreach is not None
     if multiprotocol:
-        kept = b"".join([field[tlv.start : tlv.end] for tlv in others])
-        key = len(kept).to_bytes(2, "big") + kept
+        kept = b"".join([field[first:last] for _, _, _, first, last in others])
+        key = _field_key(kept)
     withdrawals: dict[Family, _Routes] = {}
     announcements: list[tuple[Family, _Routes, DecodedAttributes]] = []
     ignored: list[str] = []
@@ -180,7 +220,7 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
         end_of_rib = _IPV4
 
     if unreach is not None:
-        family, octets = _read_unreach(unreach.value)
+        family, octets = _read_unreach(unreach[2])
         if family is None or family not in session.families:
             ignored.append(_not_agreed(unreach))
         elif not octets and len(tlvs) == 1 and broken is None and start == 2 and end == len(body):
@@ -190,10 +230,10 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
             withdrawals[family] = withdrawals[family] + routes if family in withdrawals else routes
 
     if reach is not None:
-        family, next_hop, octets = _read_reach(reach.value, session)
+        family, next_hop, octets = _read_reach(reach[2], session)
         if family is None:
             ignored.append(_not_agreed(reach))
-        else:
+        elif octets:
             routes = _routes(octets, family, session, OPTIONAL_ATTRIBUTE_ERROR)
             decoded = _interpret(others, (family, next_hop), broken, key, multiprotocol, cache)
             announcements.append((family, routes, decoded))
@@ -210,22 +250,18 @@ def _set_apart(tlvs: list[Tlv], broken: str | None) -> tuple[Tlv | None, Tlv | N
     special: dict[int, Tlv] = {}
     others = []
     for tlv in tlvs:
-        if tlv.type != AttributeType.MP_REACH_NLRI and tlv.type != AttributeType.MP_UNREACH_NLRI:
+        kind = tlv[1]
+        if kind not in _MULTIPROTOCOL:
             others.append(tlv)
             continue
-        if tlv.type in special:
-            what = f"{AttributeType(tlv.type).name} is given twice"
-            raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what=what)
-        special[tlv.type] = tlv
-        if tlv.flags & FLAG_MASK != OPTIONAL:
-            what = f"{AttributeType(tlv.type).name}: flags {tlv.flags & FLAG_MASK:#04x} are wrong for it"
+        if kind in special:
+            raise WireError(3, MALFORMED_ATTRIBUTE_LIST, what=f"{attribute_name(kind)} is given twice")
+        special[kind] = tlv
+        flags = tlv[0] & FLAG_MASK
+        if flags != OPTIONAL:
+            what = f"{attribute_name(kind)}: flags {flags:#04x} are wrong for it"
             broken = what if broken is None else f"{broken}; {what}"
-    return (
-        special.get(AttributeType.MP_REACH_NLRI),
-        special.get(AttributeType.MP_UNREACH_NLRI),
-        others,
-        broken,
-    )
+    return special.get(_MP_REACH), special.get(_MP_UNREACH), others, broken
 
 
 def _read_reach(value: bytes, session: SessionContext) -> tuple[Family | None, bytes, bytes]:
@@ -251,8 +287,9 @@ def _read_unreach(value: bytes) -> tuple[Family | None, bytes]:
 
 
 def _not_agreed(tlv: Tlv) -> str:
-    afi, safi = tlv.value[0] << 8 | tlv.value[1], tlv.value[2]
-    return f"{AttributeType(tlv.type).name} for AFI {afi} SAFI {safi}, which was not agreed on"
+    _, kind, value, _, _ = tlv
+    afi, safi = value[0] << 8 | value[1], value[2]
+    return f"{attribute_name(kind)} for AFI {afi} SAFI {safi}, which was not agreed on"
 
 
 def _interpret(
@@ -267,8 +304,7 @@ def _interpret(
     next_hop = None
     if mp_next_hop is not None:
         family, octets = mp_next_hop
-        # No set has this length in front, so the key cannot be that of one without MP_REACH_NLRI.
-        key = b"\xff\xff" + family.encode() + bytes([len(octets)]) + octets + key
+        key = _reach_key(family, octets, key)
         next_hop = NextHop(octets)
     if broken is not None and multiprotocol:
         # What is broken is not part of the key.

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+TAP_PROCESS = "tap"
+"""Name of the tap's process in ``ProcessExited``: what was sent after it ended is not captured."""
+
+
+EXAMINER = "examiner"
+"""Name of the AS of the examiners, and first part of ``connection`` of their sessions (``examiner/CASE``)."""
+
 
 class Phase(StrEnum):
     """Phases of a rehearsal, in order."""
@@ -70,8 +77,8 @@ class Stimulus(StrEnum):
     """
 
     LINK_LOCAL_INJECTED = "link-local-injected"
-    """Frames with a 169.254/16 source or destination enter a router to be forwarded.
-    applied: frames:int, entered:interface; observed: delivered:int (test frame of a forwardable address that did
+    """Frames with a 169.254/16 source and frames with such a destination enter a router to be forwarded.
+    applied: node=the router, frames:int, cases:['source','destination'], entered:interface; observed: delivered:int (test frame of a forwardable address that did
     pass, proving the path carries), leaked:[{node, interface, frame}]."""
     NEW_ANNOUNCEMENT = "new-announcement"
     """Under DENY the peer announces one more prefix. applied: session, prefix."""
@@ -81,10 +88,12 @@ class Stimulus(StrEnum):
     """The session is reset and comes back. applied: session. observed: established:bool."""
     ANNOUNCED = "announced"
     """Routes are announced on the examiner's session to see the edge's policy judge them.
-    applied: check:str (catalogue id), case:str, expected:'accept'|'reject', prefixes:[...], as_path:str,
-    communities:[...]. The answer is the snapshot STIMULATED."""
+    applied: node=announcer, session, check:str (catalogue id), case:str, expected:'accept'|'reject', prefixes:[...],
+    as_path:str (as PathAttributes.path_text), communities:[...], and where the case is about it next_hop:str,
+    local_pref:int, med:int. The answer is the snapshot STIMULATED."""
     WRONG_ASN = "wrong-asn"
-    """The examiner opens with an AS that was not agreed. observed: established:bool."""
+    """The examiner opens with an AS that was not agreed. applied: node=the examiner, session, asn:int.
+    observed: established:bool."""
     MD5_ON_PEER = "md5-on-peer"
     """MD5 on the peer's side only. observed: established:bool, reported:str (what the controller says)."""
     MD5_EQUAL = "md5-equal"
@@ -92,37 +101,40 @@ class Stimulus(StrEnum):
     MD5_UNEQUAL = "md5-unequal"
     """Different keys. observed: established:bool, kernel_failures:int (growth of TCPMD5Failure)."""
     TTL_LOWERED = "ttl-lowered"
-    """GTSM at the edge, the examiner sends TTL 254 or less. observed: established:bool."""
+    """GTSM at the edge, the examiner sends TTL 254 or less. applied: session.
+    observed: established:bool, attempts:int (segments that were sent with the low TTL)."""
     TTL_FULL = "ttl-full"
     """GTSM at both ends. observed: established:bool, ttl_seen:int."""
     ROLE_MISMATCH = "role-mismatch"
-    """Roles that are no allowed pair. observed: established:bool."""
+    """Roles that are no allowed pair. applied: session. observed: established:bool."""
     ROLE_SILENT = "role-silent"
-    """A strict edge meets a peer without a role. observed: established:bool."""
+    """A strict edge meets a peer without a role. applied: session. observed: established:bool."""
     ROLE_PAIR = "role-pair"
-    """An allowed pair. observed: established:bool."""
+    """An allowed pair. applied: session. observed: established:bool."""
     HOLD_EXPIRY = "hold-expiry"
     """A peer falls silent (all its packets are lost, carrier stays). applied: session, hold_time.
-    observed: seconds:float until down, routes_left:int."""
+    node is the end that notices. observed: seconds:float until down, routes_left:int."""
     OLD_SPEAKER = "old-speaker"
     """A peer with a 4-octet AS talks to a speaker without capability 65. observed: path_at_third:str."""
     MAX_PREFIX = "max-prefix"
     """limit-1, limit, then limit+1 routes. applied: session, limit.
-    observed: up_at_limit:bool, down_after:bool, warned:bool, others_down:[session ids]."""
+    node=announcer. observed: up_at_limit:bool, down_after:bool, warned:bool, others_down:[session ids],
+    recovered:bool (up again after a restart with fewer routes)."""
     PORT_SCAN = "port-scan"
-    """A stranger connects to TCP/179 of a router. observed: {address: 'open'|'closed'|'filtered'} under answers,
+    """A stranger connects to TCP/179 of a router. node=the stranger. observed: {address: 'open'|'closed'|'filtered'} under answers,
     configured_open:bool (control: a configured neighbour can)."""
     LEAK = "leak"
-    """An RFC 7908 leak is announced. applied: type:int, at:node, prefix, session.
-    observed: accepted_at:[nodes], passed_on_to:[sessions], reason:str."""
+    """An RFC 7908 leak is announced. applied: node=the leaker, type:int, prefix, session.
+    observed: accepted_at:[nodes], passed_on_to:[sessions], reason:str (statement that stopped it)."""
     NEXT_HOP_LOST = "next-hop-lost"
     """The next hop of a route becomes unresolvable, then resolvable. observed: best_without:bool, best_again:bool."""
     TIE_BREAK = "tie-break"
     """A pair of routes equal up to one step of RFC 4271 section 9.1.2.2.
     applied: step:str, expected:session; observed: best:session, reason:str."""
     POLICY_CHANGED = "policy-changed"
-    """A policy edit that must re-evaluate existing routes both ways. observed: accepted_before, accepted_between,
-    accepted_after:int, flaps:int."""
+    """A policy edit that must re-evaluate existing routes both ways. applied: node=the router, session.
+    observed: accepted_before, accepted_between, accepted_after:int, advertised_before, advertised_between,
+    advertised_after:int, flaps:int."""
     UNANNOUNCED_DESTINATION = "unannounced-destination"
     """Packets to a destination that was not announced on the session. observed: crossed:int packets on the link."""
     SILENT_FAILURE = "silent-failure"
@@ -135,3 +147,18 @@ class Stimulus(StrEnum):
     """One session is broken on purpose. applied: session. observed: others_down:[session ids]."""
     DRAIN = "drain"
     """Traffic is drained from a connection before it is closed. applied: session. observed: packets_after:int."""
+    LINK_LOAD = "link-load"
+    """A UDP load in one direction of a link under test. applied: node=sender, link, destination_node.
+    observed: sent:int, received:int, offered_mbps, capacity_mbps, jitter_ms; or unsupported:str."""
+    EARLY_TRAFFIC = "early-traffic"
+    """Customer and service packets are offered before the policy is open, in the phases link-test and deny.
+    applied: link, connection:'PEERING/CONNECTION', sent:int. observed: crossed:int (of them, seen on the link),
+    control:int (other frames the same counter did see on the link: link test, BGP)."""
+    NO_POLICY = "no-policy"
+    """An eBGP session is up with no policy at the edge (empty statements). applied: node=announcer, session,
+    offered:[prefixes]. observed: established:bool, accepted:int, advertised:int, at the edge."""
+    ROUTER_RESTARTED = "router-restarted"
+    """Under DENY the edge's router process is restarted. applied: node=edge, session. observed: established:bool."""
+    FORBIDDEN_REQUEST = "forbidden-request"
+    """A request that must be refused is made. applied: check:str (catalogue id), case:str, resource:str, request:str.
+    observed: refused:bool, code:str, message:str. The refusal is also a TransitionRefused for the same resource."""

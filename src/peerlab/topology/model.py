@@ -312,6 +312,8 @@ class LabModel(msgspec.Struct, frozen=True, kw_only=True):
     expectations: tuple[Expectation, ...] = ()
     public_ranges: tuple[Prefix, ...] = ()
     """Documentation and benchmarking ranges that count as public inside this lab."""
+    warnings: tuple[str, ...] = ()
+    """What the topology says that is allowed but unwise, as sentences (e.g. MD5 towards Microsoft)."""
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises KeyError."""

@@ -34,7 +34,11 @@ class Exhibit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The judgement of one check. ``exhibits`` prove a PASS as much as a FAIL; ``witness`` breaks the assertion."""
+    """The judgement of one check. ``exhibits`` prove a PASS as much as a FAIL; ``witness`` breaks the assertion.
+
+    ``missing`` lists the evidence that should have been there: all of it for an INCONCLUSIVE, of which the summary
+    names the first. ``broke`` says that the check itself raised: a defect of peerlab, not of the lab.
+    """
 
     check: str
     title: str
@@ -44,3 +48,5 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     summary: str
     exhibits: tuple[Exhibit, ...] = ()
     witness: Exhibit | None = None
+    missing: tuple[str, ...] = ()
+    broke: bool = False

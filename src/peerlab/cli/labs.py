@@ -1,0 +1,210 @@
+"""up, down, ls, inspect, plan, validate: a lab's life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from peerlab.cli.output import json_option, print_json, print_table, run
+from peerlab.controller.lab import Lab
+from peerlab.controller.plan import Intent, View, plan
+from peerlab.errors import RefusedError
+from peerlab.evidence.snapshot import NodeSnapshot
+from peerlab.evidence.store import LabStore
+from peerlab.runtime.namespaces import list_labs
+from peerlab.topology.load import load
+
+topology_argument = click.argument("topology", type=click.Path(path_type=Path))
+lab_argument = click.argument("lab", required=False)
+
+
+def chosen_lab(name: str | None) -> str:
+    """The named lab, or the only one that runs. Raises RefusedError when that is ambiguous."""
+    if name:
+        return name
+    running = list_labs()
+    if len(running) == 1:
+        return running[0]
+    if not running:
+        raise RefusedError("NoLab", "no lab runs; start one with `peerlab up topologies/direct.yaml`")
+    raise RefusedError("WhichLab", f"several labs run ({', '.join(running)}); name one")
+
+
+@click.command()
+@topology_argument
+@click.option("--name", help="Run it under another name than the topology's.")
+@json_option
+def up(topology: Path, name: str | None, as_json: bool) -> None:
+    """Build a lab and leave it running.
+
+    \b
+    Example:  peerlab up topologies/direct.yaml --name direct-2
+    """
+    model = load(topology)
+
+    async def work() -> None:
+        lab = await Lab.up(model, topology.read_text(), name)
+        try:
+            if as_json:
+                print_json({"lab": lab.store.name, "nodes": len(model.nodes), "sessions": lab.expected_sessions()})
+            else:
+                sessions = len(lab.expected_sessions())
+                click.echo(f"lab {lab.store.name} is up: {len(model.nodes)} nodes, {sessions} sessions Established")
+                click.echo(f"next: peerlab sessions {lab.store.name}; peerlab down {lab.store.name}")
+        finally:
+            await lab.close()
+
+    run(work())
+
+
+@click.command()
+@lab_argument
+@click.option("--all", "every", is_flag=True, help="Every lab of yours.")
+@click.option("--keep-evidence", is_flag=True, help="Leave the event log, trace and snapshots in place.")
+def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
+    """Take a lab down: processes, namespaces and, unless kept, its evidence.
+
+    \b
+    Example:  peerlab down direct
+    """
+
+    async def end(name: str) -> None:
+        held = await Lab.attach(name)
+        await held.down(keep_evidence)
+
+    running = list_labs()
+    names = running if every else [lab or chosen_lab(None)]
+    for name in names:
+        if name in running:
+            run(end(name))
+            click.echo(f"lab {name} is down")
+        elif LabStore.exists(name):
+            if not keep_evidence:
+                LabStore.open(name).remove()
+            click.echo(f"lab {name} was not running; what it had left is {'kept' if keep_evidence else 'removed'}")
+        else:
+            raise RefusedError("NoSuchLab", f"there is no lab {name}; `peerlab ls` shows those that run")
+    if every:
+        for name in LabStore.names():
+            if name not in running and not keep_evidence:
+                LabStore.open(name).remove()
+                click.echo(f"what lab {name} had left is removed")
+
+
+@click.command()
+@json_option
+def ls(as_json: bool) -> None:
+    """List your labs: those that run and those that left evidence.
+
+    \b
+    Example:  peerlab ls --json
+    """
+    running = set(list_labs())
+    rows = [
+        {
+            "lab": name,
+            "state": "running" if name in running else "evidence only",
+            "directory": str(LabStore.where(name)),
+        }
+        for name in sorted(running | set(LabStore.names()))
+    ]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(("LAB", "STATE", "DIRECTORY"), [tuple(row.values()) for row in rows])
+    else:
+        click.echo("no labs; start one with `peerlab up topologies/direct.yaml`")
+
+
+@click.command()
+@lab_argument
+@click.option("--node", help="Only this node.")
+@json_option
+def inspect(lab: str | None, node: str | None, as_json: bool) -> None:
+    """Show what a lab is now: nodes, addresses, sessions, routes, read from the lab itself.
+
+    \b
+    Example:  peerlab inspect peering-service --node ams-edge-1
+    """
+
+    async def read() -> dict[str, NodeSnapshot]:
+        held = await Lab.attach(chosen_lab(lab))
+        try:
+            return (await held.look()).nodes
+        finally:
+            await held.close()
+
+    nodes = run(read())
+    if node is not None:
+        if node not in nodes:
+            raise RefusedError("NoSuchNode", f"no node {node}; there are {', '.join(sorted(nodes))}")
+        nodes = {node: nodes[node]}
+    if as_json:
+        print_json(nodes)
+        return
+    for name, seen in nodes.items():
+        click.echo(click.style(name, bold=True))
+        for interface, addresses in sorted(seen.addresses.items()):
+            carrier = "" if seen.carrier.get(interface, True) else "  NO CARRIER"
+            click.echo(f"  {interface:<15} {' '.join(addresses)}{carrier}")
+        for fact in seen.sessions:
+            click.echo(
+                f"  {fact.session:<40} {fact.state:<12} "
+                f"received {fact.received} accepted {fact.accepted} advertised {fact.advertised}"
+            )
+        if seen.loc_rib:
+            best = sum(1 for route in seen.loc_rib if route.best)
+            click.echo(f"  {best} best routes, {len(seen.kernel)} in the kernel")
+
+
+@click.command("plan")
+@topology_argument
+@click.option("--lab", help="Compare with this running lab instead of with nothing.")
+@json_option
+def plan_command(topology: Path, lab: str | None, as_json: bool) -> None:
+    """Print the very steps that would be carried out, with reasons, and carry out none.
+
+    \b
+    Example:  peerlab plan topologies/direct.yaml
+    """
+    model = load(topology)
+
+    async def against(name: str) -> tuple[object, ...]:
+        held = await Lab.attach(name)
+        try:
+            held.model = model
+            return await held.plan()
+        finally:
+            await held.close()
+
+    steps = run(against(lab)) if lab else plan(model, Intent(), View())
+    if as_json:
+        print_json(steps)
+    elif not steps:
+        click.echo("nothing to do")
+    else:
+        for step in steps:
+            fields = {k: getattr(step, k) for k in step.__struct_fields__}  # type: ignore[attr-defined]
+            why = fields.pop("why")
+            kind = step.__struct_config__.tag  # type: ignore[attr-defined]
+            click.echo(f"{kind:<16} {' '.join(str(value) for value in fields.values())}  ({why})")
+
+
+@click.command()
+@click.argument("topologies", nargs=-1, required=True, type=click.Path(path_type=Path))
+def validate(topologies: tuple[Path, ...]) -> None:
+    """Read topologies and report every mistake at once; start nothing.
+
+    \b
+    Example:  peerlab validate topologies/*.yaml
+    """
+    for topology in topologies:
+        model = load(topology)
+        click.echo(
+            f"{topology}: {len(model.nodes)} nodes, {len(model.links)} links, {len(model.sessions)} sessions, "
+            f"{len(model.peerings)} peerings"
+        )
+
+
+COMMANDS = (up, down, ls, inspect, plan_command, validate)

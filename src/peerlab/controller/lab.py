@@ -1,0 +1,334 @@
+"""A lab as the controller holds it: the composition root of model, runtime, routers and evidence.
+
+Any number of controllers may come and go: what a lab is stands in its state directory and in the cell itself, so
+``Lab.attach`` after a ``kill -9`` of the last controller carries on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from peerlab.controller.observe import read_snapshot, read_view
+from peerlab.controller.plan import Intent, Step, desired_ends, plan
+from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
+from peerlab.controller.router_client import RouterClient
+from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
+from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut
+from peerlab.evidence.events import (
+    Event,
+    LabConverged,
+    LabCreated,
+    LabStopped,
+    ProcessExited,
+    RouterNotice,
+    SessionStateChanged,
+    SnapshotTaken,
+)
+from peerlab.evidence.log import EventLog
+from peerlab.evidence.snapshot import SessionFact, Snapshot
+from peerlab.evidence.store import LabStore
+from peerlab.evidence.trace import Trace
+from peerlab.runtime.base import ProcessExit, Runtime
+from peerlab.runtime.namespaces import attach, start_cell
+from peerlab.topology.model import LabModel
+
+ESTABLISH_WITHIN = 20.0
+"""Seconds in which sessions that should come up have to."""
+
+CONNECT_WITHIN = 15.0
+"""Seconds in which a router just forked has to open its control socket."""
+
+ROUTER_SOCKET = "router.sock"
+
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+"""Processes whose end is an event; commands that a person or a probe runs come and go."""
+
+
+def now_ns() -> int:
+    """CLOCK_REALTIME in nanoseconds, the clock of the taps."""
+    return time.time_ns()
+
+
+class Lab:
+    """A running lab. Make one with ``up`` or ``attach``; end it with ``down`` or let go of it with ``close``."""
+
+    def __init__(self, model: LabModel, runtime: Runtime, store: LabStore, log: EventLog) -> None:
+        self.model = model
+        self.runtime = runtime
+        self.store = store
+        self.log = log
+        self.intent = Intent()
+        self.snapshots: dict[str, Snapshot] = {}
+        self.listeners: list[Callable[[Event], None]] = []
+        self.tap = Wiretap(runtime, store.trace_path)
+        self._routers: dict[str, RouterClient] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._states: dict[tuple[str, str], str] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def up(cls, model: LabModel, topology_text: str, name: str | None = None) -> Lab:
+        """Build the lab from nothing and wait until its own sessions are Established.
+
+        Raises RefusedError when a lab of that name runs, Unsupported or RuntimeFailure when this machine cannot.
+        """
+        lab_name = name or model.name
+        store = LabStore.create(lab_name, topology_text, model)
+        try:
+            runtime = await start_cell(lab_name, store.path)
+        except BaseException:
+            store.remove_if_new()
+            raise
+        lab = cls(model, runtime, store, store.log())
+        lab._start_watching()
+        try:
+            await lab.reconcile()
+            lab.record(LabCreated(at=now_ns(), lab=lab_name, nodes=len(model.nodes), links=len(model.links)))
+            await lab.wait_established(lab.expected_sessions(), ESTABLISH_WITHIN)
+            lab.record(LabConverged(at=now_ns(), sessions=len(lab.expected_sessions())))
+        except BaseException:
+            await lab.down()
+            raise
+        return lab
+
+    @classmethod
+    async def attach(cls, name: str) -> Lab:
+        """Take hold of a lab that runs. Raises RefusedError when there is none of that name."""
+        store = LabStore.open(name)
+        runtime = await attach(name)
+        lab = cls(store.model(), runtime, store, store.log())
+        lab.snapshots = store.snapshots()
+        lab._start_watching()
+        state = await runtime.observe()
+        host = next((process.node for process in state.processes if process.name == TAP_PROCESS), None)
+        lab.tap = Wiretap(runtime, store.trace_path, host)
+        return lab
+
+    def record(self, event: Event) -> None:
+        """Append a fact to the event log and tell whoever watches."""
+        self.log.append(event)
+        for listener in self.listeners:
+            listener(event)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The whole event log, in order."""
+        return self.log.read()
+
+    async def router(self, node: str) -> RouterClient:
+        """The control connection to a router, opened on first use and again when it was lost."""
+        lock = self._locks.setdefault(node, asyncio.Lock())
+        async with lock:
+            client = self._routers.get(node)
+            if client is None or not client.is_connected:
+                connection = await self._connect(node)
+                client = await RouterClient.over(node, connection)
+                self._routers[node] = client
+                facts = await client.subscribe(lambda notice: self._noticed(node, notice))
+                self._note_sessions(node, facts)
+            return client
+
+    async def _connect(self, node: str) -> socket.socket:
+        """Connect to a router that may just have been forked; its end is noticed at once, with its last words."""
+        exits = self.runtime.exits()
+        connecting = asyncio.ensure_future(self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN))
+
+        async def ended() -> ProcessExit | None:
+            async for one in exits:
+                if one.node == node and one.process == ROUTER_PROCESS:
+                    return one
+            return None
+
+        ending = asyncio.ensure_future(ended())
+        try:
+            await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done() or connecting.exception() is not None:
+                running = {p.node for p in (await self.runtime.observe()).processes if p.name == ROUTER_PROCESS}
+                if node not in running:
+                    raise RuntimeFailure(f"router {node} does not run: {await self.router_log(node)}")
+            return await connecting
+        except TimedOut as error:
+            raise RuntimeFailure(
+                f"router {node} runs but does not answer on its control socket: {await self.router_log(node)}"
+            ) from error
+        finally:
+            connecting.cancel()
+            ending.cancel()
+            await asyncio.gather(connecting, ending, return_exceptions=True)
+
+    async def router_log(self, node: str) -> str:
+        """The last line that a router wrote to its log, for people."""
+        try:
+            lines = (await self.runtime.read_file(node, f"{ROUTER_PROCESS}.log")).decode(errors="replace").split("\n")
+        except PeerlabError as error:
+            return f"its log cannot be read ({error})"
+        return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
+
+    def _noticed(self, node: str, notice: dict[str, Any]) -> None:
+        event = msgspec.convert(notice, SessionStateChanged | RouterNotice)
+        if isinstance(event, SessionStateChanged):
+            self._states[node, event.session] = event.after
+        self.record(event)
+
+    def _note_sessions(self, node: str, facts: Iterable[SessionFact]) -> None:
+        """What changed while no controller was attached is written down when it is seen."""
+        for fact in facts:
+            before = self._states.get((node, fact.session))
+            if before is not None and before != fact.state:
+                self.record(
+                    SessionStateChanged(
+                        at=now_ns(),
+                        node=node,
+                        session=fact.session,
+                        before=before,
+                        after=fact.state,
+                        reason="seen on attach",
+                    )
+                )
+            self._states[node, fact.session] = fact.state
+
+    def _start_watching(self) -> None:
+        for event in self.log.read():
+            if isinstance(event, SessionStateChanged):
+                self._states[event.node, event.session] = event.after
+        exits = self.runtime.exits()
+
+        async def watch() -> None:
+            async for ended in exits:
+                if ended.process not in LASTING_PROCESSES:
+                    continue
+                self.record(
+                    ProcessExited(
+                        at=ended.at_ns,
+                        node=ended.node,
+                        process=ended.process,
+                        code=ended.code,
+                        signal=ended.signal,
+                    )
+                )
+
+        self._watch = asyncio.ensure_future(watch())
+
+    async def plan(self) -> tuple[Step, ...]:
+        """What a reconcile would do now, with reasons; empty when the lab is as it should be."""
+        return plan(self.model, self.intent, await read_view(self.runtime, self.router))
+
+    async def reconcile(self, intent: Intent | None = None, communication: str = "") -> tuple[Step, ...]:
+        """Make the lab what model and intent say. Returns the steps that were carried out."""
+        if intent is not None:
+            self.intent = intent
+        steps = await self.plan()
+        ends = desired_ends(self.model, self.intent)
+        await carry_out(steps, self.model, ends, self.runtime, self.router, self.tap, communication)
+        return steps
+
+    def expected_sessions(self) -> tuple[str, ...]:
+        """Sessions whose both ends should be configured now."""
+        ends = desired_ends(self.model, self.intent)
+        return tuple(
+            session.id
+            for session in self.model.sessions
+            if (session.left.node, session.id) in ends and (session.right.node, session.id) in ends
+        )
+
+    async def wait_established(self, sessions: Iterable[str], within: float) -> None:
+        """Return when both ends of every session are Established and have received End-of-RIB.
+
+        Raises TimedOut naming each session that is not.
+        """
+        ends = [
+            (end.node, session_id)
+            for session_id in sessions
+            for end in (self.model.session(session_id).left, self.model.session(session_id).right)
+        ]
+        missing = await self._not_reached(ends, "end-of-rib", within)
+        if missing:
+            names = ", ".join(f"{session} at {node}" for node, session in missing)
+            raise TimedOut(f"Established with End-of-RIB of {names}", within)
+
+    async def wait_down(self, sessions: Iterable[str], within: float) -> None:
+        """Return when both ends of every session are down. Raises TimedOut naming each that is not."""
+        ends = [
+            (end.node, session_id)
+            for session_id in sessions
+            for end in (self.model.session(session_id).left, self.model.session(session_id).right)
+        ]
+        missing = await self._not_reached(ends, "down", within)
+        if missing:
+            names = ", ".join(f"{session} at {node}" for node, session in missing)
+            raise TimedOut(f"going down of {names}", within)
+
+    async def _not_reached(self, ends: Iterable[tuple[str, str]], what: str, within: float) -> list[tuple[str, str]]:
+        async def reached(node: str, session: str) -> bool:
+            return await (await self.router(node)).wait(what, within, session=session)
+
+        pairs = list(ends)
+        answers = await asyncio.gather(*(reached(node, session) for node, session in pairs))
+        return [pair for pair, answer in zip(pairs, answers, strict=True) if not answer]
+
+    async def wait_quiet(self, nodes: Iterable[str] | None = None, within: float = ESTABLISH_WITHIN) -> None:
+        """Return when no router has anything left to send or decide, twice around the lab.
+
+        One quiet router may still be waiting for what its neighbour is about to send; asking every router again
+        after all were quiet closes that gap for messages already on a wire.
+        """
+        names = list(nodes) if nodes is not None else [n.name for n in self.model.nodes if n.is_router]
+        for _ in range(2):
+            clients = await asyncio.gather(*(self.router(name) for name in names))
+            answers = await asyncio.gather(*(client.wait("quiet", within) for client in clients))
+            noisy = [name for name, quiet in zip(names, answers, strict=True) if not quiet]
+            if noisy:
+                raise TimedOut(f"quiet at {', '.join(noisy)}", within)
+
+    async def look(self, label: str = "now") -> Snapshot:
+        """Read the whole lab as it is, without keeping it."""
+        return await read_snapshot(label, now_ns(), self.model, self.runtime, self.router)
+
+    async def snapshot(self, label: str) -> Snapshot:
+        """Read the whole lab, keep it under ``label`` and on disk."""
+        taken = await self.look(label)
+        self.snapshots[label] = taken
+        self.store.save_snapshot(taken)
+        self.record(SnapshotTaken(at=now_ns(), label=label))
+        return taken
+
+    async def trace(self, model: LabModel | None = None) -> Trace:
+        """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
+        await self.tap.flush()
+        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=now_ns())
+
+    async def use_model(self, model: LabModel) -> None:
+        """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""
+        self.model = model
+        self.store.save_model(model)
+
+    async def close(self) -> None:
+        """Let go of the lab; it keeps running."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        for client in self._routers.values():
+            await client.close()
+        self._routers.clear()
+        await self.tap.close()
+        await self.runtime.close()
+
+    async def down(self, keep_evidence: bool = False) -> None:
+        """End the lab: processes, namespaces, and unless kept its state directory."""
+        self.record(LabStopped(at=now_ns(), lab=self.store.name))
+        for client in self._routers.values():
+            await client.close()
+        self._routers.clear()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self.tap.close()
+        await self.runtime.shutdown()
+        if not keep_evidence:
+            self.store.remove()

@@ -1,0 +1,99 @@
+"""Reads a lab as it is: the plan's view, and whole snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from peerlab.bgp.attributes import Address, Prefix
+from peerlab.controller.plan import View
+from peerlab.controller.reconcile import ROUTER_PROCESS
+from peerlab.controller.router_client import RouterClient
+from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, RouteFact, Snapshot
+from peerlab.runtime.base import Runtime
+from peerlab.topology.model import LabModel, Node
+
+RouterOf = Callable[[str], Awaitable[RouterClient]]
+
+
+async def read_view(runtime: Runtime, router: RouterOf) -> View:
+    """What exists now, as the plan compares it with what is desired."""
+    state = await runtime.observe()
+    running = sorted(p.node for p in state.processes if p.name == ROUTER_PROCESS)
+
+    async def ends_of(node: str) -> tuple[str, dict[str, tuple[str, str]]]:
+        sessions = await (await router(node)).sessions()
+        return node, {fact.session: (fact.import_policy, fact.export_policy) for fact in sessions}
+
+    return View(
+        nodes=frozenset(node.name for node in state.nodes),
+        links=frozenset(link.id for link in state.links),
+        routers=frozenset(running),
+        ends=dict(await asyncio.gather(*(ends_of(node) for node in running))),
+    )
+
+
+async def read_snapshot(label: str, at: int, model: LabModel, runtime: Runtime, router: RouterOf) -> Snapshot:
+    """Every node's sessions, RIBs, kernel routes, addresses and carriers, read concurrently."""
+    state = await runtime.observe()
+    running = {p.node for p in state.processes if p.name == ROUTER_PROCESS}
+    carriers: dict[str, dict[str, bool]] = {}
+    for link in state.links:
+        for end in (link.a, link.b):
+            carriers.setdefault(end.node, {})[end.name] = end.up and end.carrier
+
+    async def read(node: Node) -> NodeSnapshot:
+        client = await router(node.name) if node.name in running else None
+        return await _read_node(node, client, runtime, carriers.get(node.name, {}))
+
+    nodes = await asyncio.gather(*(read(node) for node in model.nodes))
+    return Snapshot(label=label, at=at, nodes={node.node: node for node in nodes})
+
+
+async def _read_node(
+    node: Node, client: RouterClient | None, runtime: Runtime, carrier: dict[str, bool]
+) -> NodeSnapshot:
+    routes_v4, routes_v6, addresses = await asyncio.gather(
+        runtime.kernel_routes(node.name, "ipv4"),
+        runtime.kernel_routes(node.name, "ipv6"),
+        runtime.addresses(node.name),
+    )
+    kernel = tuple(
+        KernelRoute(
+            prefix=Prefix(route.destination),
+            gateway=Address(route.via) if route.via else None,
+            interface=route.device,
+            metric=route.metric,
+            protocol=route.protocol,
+            kind=route.kind,
+        )
+        for route in (*routes_v4, *routes_v6)
+        if not route.dead
+    )
+    by_interface: dict[str, list[str]] = {}
+    for address in addresses:
+        by_interface.setdefault(address.interface, []).append(address.address)
+    held = {name: tuple(sorted(found)) for name, found in by_interface.items()}
+    if client is None:
+        return NodeSnapshot(node=node.name, kernel=kernel, addresses=held, carrier=carrier)
+    sessions = await client.sessions()
+    pre: dict[str, tuple[RouteFact, ...]] = {}
+    post: dict[str, tuple[RouteFact, ...]] = {}
+    out: dict[str, tuple[RouteFact, ...]] = {}
+    for fact in sessions:
+        pre[fact.session], post[fact.session], out[fact.session] = await asyncio.gather(
+            client.rib("adj-rib-in-pre", fact.session),
+            client.rib("adj-rib-in-post", fact.session),
+            client.rib("adj-rib-out", fact.session),
+        )
+    return NodeSnapshot(
+        node=node.name,
+        sessions=sessions,
+        adj_rib_in_pre=pre,
+        adj_rib_in_post=post,
+        loc_rib=await client.rib("loc-rib"),
+        adj_rib_out=out,
+        kernel=kernel,
+        addresses=held,
+        carrier=carrier,
+    )

@@ -1,0 +1,158 @@
+"""Carries out a plan: the one path for first deploy, change and repair."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from peerlab.bgp.policy import Policy
+from peerlab.controller.plan import (
+    AddSession,
+    ChangePolicy,
+    CreateLink,
+    CreateNode,
+    DeleteLink,
+    DeleteNode,
+    DesiredEnd,
+    End,
+    RemoveSession,
+    StartRouter,
+    Step,
+)
+from peerlab.controller.router_client import RouterClient
+from peerlab.controller.wiring import host_routes, link_spec, node_spec
+from peerlab.daemons.exabgp import peer_config, render
+from peerlab.router.protocol import AddPeers, RemovePeers, SetPolicy
+from peerlab.runtime.base import Runtime, ZygoteSpec
+from peerlab.topology.model import LabModel
+
+ROUTER_ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
+ROUTER_PROCESS = "router"
+
+RouterOf = Callable[[str], Awaitable[RouterClient]]
+
+
+class Listener(Protocol):
+    """Whoever must hear of nodes before anything in them speaks: the tap."""
+
+    async def listen(self, nodes: Collection[str]) -> None:
+        """These nodes exist now and nothing runs in them yet."""
+
+    async def forget(self, nodes: Collection[str]) -> None:
+        """These nodes are about to go."""
+
+
+async def carry_out(
+    steps: Sequence[Step],
+    model: LabModel,
+    ends: dict[End, DesiredEnd],
+    runtime: Runtime,
+    router: RouterOf,
+    listener: Listener,
+    communication: str = "",
+) -> None:
+    """Carry out the steps in the plan's order, each kind as one batch.
+
+    ``communication`` is the shutdown text (RFC 9003) that goes with removed sessions. Raises RuntimeFailure or
+    RefusedError from the runtime or a router; steps already done stay done and a new plan starts from there.
+    """
+    await _remove_sessions(steps, router, communication)
+    gone_links = [step.link for step in steps if isinstance(step, DeleteLink)]
+    gone_nodes = [step.node for step in steps if isinstance(step, DeleteNode)]
+    if gone_links or gone_nodes:
+        await listener.forget(gone_nodes)
+        await runtime.delete(nodes=gone_nodes, links=gone_links)
+    await _create(steps, model, runtime)
+    new_nodes = [step.node for step in steps if isinstance(step, CreateNode)]
+    if new_nodes:
+        await listener.listen(new_nodes)
+    await _change_policies(steps, ends, router)
+    await _add_sessions(steps, model, ends, router)
+    await _start_routers(steps, model, ends, runtime)
+
+
+async def _remove_sessions(steps: Iterable[Step], router: RouterOf, communication: str) -> None:
+    by_node: dict[str, list[str]] = defaultdict(list)
+    for step in steps:
+        if isinstance(step, RemoveSession):
+            by_node[step.node].append(step.session)
+    await asyncio.gather(
+        *(
+            _ask(router, node, RemovePeers(sessions=tuple(sessions), communication=communication))
+            for node, sessions in by_node.items()
+        )
+    )
+
+
+async def _create(steps: Iterable[Step], model: LabModel, runtime: Runtime) -> None:
+    new_nodes = [model.node(step.node) for step in steps if isinstance(step, CreateNode)]
+    new_links = {step.link for step in steps if isinstance(step, CreateLink)}
+    if new_nodes or new_links:
+        await runtime.create(
+            nodes=[node_spec(node) for node in new_nodes],
+            links=[link_spec(model, link) for link in model.links if link.id in new_links],
+            routes=[route for node in new_nodes for route in host_routes(node)],
+        )
+
+
+async def _change_policies(steps: Iterable[Step], ends: dict[End, DesiredEnd], router: RouterOf) -> None:
+    policies: dict[str, dict[str, Policy]] = defaultdict(dict)
+    peers: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for step in steps:
+        if isinstance(step, ChangePolicy):
+            end = ends[step.node, step.session]
+            for policy in (end.import_policy, end.export_policy):
+                policies[step.node][policy.name] = policy
+            peers[step.node][step.session] = (end.import_policy.name, end.export_policy.name)
+    await asyncio.gather(*(_ask(router, node, SetPolicy(policies=policies[node], peers=peers[node])) for node in peers))
+
+
+async def _add_sessions(steps: Iterable[Step], model: LabModel, ends: dict[End, DesiredEnd], router: RouterOf) -> None:
+    """Passive ends first, so that nobody's first connection attempt is refused."""
+    for passive in (True, False):
+        additions: dict[str, list[str]] = defaultdict(list)
+        for step in steps:
+            if isinstance(step, AddSession) and model.session(step.session).end(step.node).passive is passive:
+                additions[step.node].append(step.session)
+        await asyncio.gather(
+            *(_ask(router, node, _add_peers(model, ends, node, sessions)) for node, sessions in additions.items())
+        )
+
+
+def _add_peers(model: LabModel, ends: dict[End, DesiredEnd], node: str, sessions: Iterable[str]) -> AddPeers:
+    policies: dict[str, Policy] = {}
+    peers = []
+    for session in sessions:
+        end = ends[node, session]
+        policies[end.import_policy.name] = end.import_policy
+        policies[end.export_policy.name] = end.export_policy
+        config = peer_config(model, model.session(session), node, end.import_policy.name, end.export_policy.name)
+        peers.append(msgspec.structs.replace(config, **end.configuration))
+    return AddPeers(peers=tuple(peers), policies=policies)
+
+
+async def _start_routers(steps: Iterable[Step], model: LabModel, ends: dict[End, DesiredEnd], runtime: Runtime) -> None:
+    names = [step.node for step in steps if isinstance(step, StartRouter)]
+    if not names:
+        return
+    by_node: dict[str, dict[str, tuple[Policy, Policy]]] = {name: {} for name in names}
+    for (node, session), end in ends.items():
+        if node in by_node:
+            by_node[node][session] = (end.import_policy, end.export_policy)
+    await runtime.prepare(ROUTER_ZYGOTE)
+
+    async def start(name: str) -> None:
+        files = render(model, model.node(name), by_node[name])
+        await runtime.put_files(name, {str(path): text for path, text in files.items()})
+        await runtime.fork(name, ROUTER_PROCESS, ROUTER_ZYGOTE.name, b"router.json")
+
+    await asyncio.gather(*(start(name) for name in names))
+
+
+async def _ask(router: RouterOf, node: str, request: AddPeers | RemovePeers | SetPolicy) -> None:
+    client = await router(node)
+    await client.ask(request)

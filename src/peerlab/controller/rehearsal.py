@@ -1,0 +1,89 @@
+"""The rehearsal: one story, phase by phase, ending in findings.
+
+A phase that fails ends the phases that build on it, never the judgement: what was not seen is INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.provision import Provisioner
+from peerlab.errors import PeerlabError
+from peerlab.evidence.events import PhaseEnded, PhaseStarted
+from peerlab.evidence.story import Moment, Phase
+from peerlab.topology.model import LabModel
+from peerlab.verify.evidence import Evidence
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Rehearsal:
+    """What every phase works with: the lab, Microsoft's desk, and somebody to tell.
+
+    ``model`` is the topology's own; the lab's may hold examiners besides. ``widest`` is the largest model the lab
+    had, so that the trace can name every wire of the run.
+    """
+
+    lab: Lab
+    desk: Provisioner
+    tell: Tell
+    model: LabModel
+    widest: LabModel
+    broken: set[Phase] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, lab: Lab, tell: Tell) -> Rehearsal:
+        """A rehearsal of a lab that is up."""
+        return cls(lab=lab, desk=Provisioner.of(lab), tell=tell, model=lab.model, widest=lab.model)
+
+
+Act = Callable[[Rehearsal], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A phase, what happens in it, what must have gone well before, and what a person is told."""
+
+    phase: Phase
+    act: Act
+    needs: tuple[Phase, ...]
+    title: str
+
+
+async def play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:
+    """Play the scenes in order. A scene whose needs are broken is skipped, with the reason in the event log."""
+    for scene in scenes:
+        lab = rehearsal.lab
+        lab.record(PhaseStarted(at=now_ns(), phase=scene.phase))
+        rehearsal.tell(scene.title)
+        missing = [phase for phase in scene.needs if phase in rehearsal.broken]
+        why = f"needs {', '.join(missing)}, which did not end well" if missing else ""
+        if not missing:
+            try:
+                await scene.act(rehearsal)
+            except PeerlabError as error:
+                why = str(error)
+        if why:
+            rehearsal.broken.add(scene.phase)
+            rehearsal.tell(f"  {scene.phase} did not end well: {why}")
+        lab.record(PhaseEnded(at=now_ns(), phase=scene.phase, ok=not why, why=why))
+
+
+async def gather_evidence(rehearsal: Rehearsal) -> Evidence:
+    """Everything that the checks may look at, as it stands now."""
+    lab = rehearsal.lab
+    return Evidence(
+        model=rehearsal.model,
+        events=lab.events,
+        trace=await lab.trace(rehearsal.widest),
+        snapshots=dict(lab.snapshots),
+    )
+
+
+async def take_baseline(rehearsal: Rehearsal) -> None:
+    """The lab before anything is asked of Microsoft."""
+    await rehearsal.lab.wait_quiet()
+    await rehearsal.lab.snapshot(Moment.BASELINE)

@@ -1,0 +1,142 @@
+"""The desk's memory, and the only code that writes it: ``Ledger.apply``.
+
+A ledger is what its events make of it: replaying the log gives an equal ledger.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from peerlab.evidence.events import ConnectionStateChanged, Event, ResourceChanged
+from peerlab.peering.record import (
+    LegacyRecord,
+    PeerAsnRecord,
+    PeeringRecord,
+    PeeringServiceRecord,
+    RegisteredAsnRecord,
+    RegisteredPrefixRecord,
+    ServicePrefixRecord,
+)
+from peerlab.peering.states import REMOVED, Trigger, step
+
+AGREEMENT = "agreements"
+"""Kind of a signed Peering Service agreement in the event log; its name is the ASN."""
+
+LEGACY_KIND = "legacyPeerings"
+"""Kind of a peering that was made out of band."""
+
+CREATED, UPDATED, DELETED = "created", "updated", "deleted"
+"""Values of ``ResourceChanged.change``."""
+
+_FAILURES = frozenset(
+    {
+        Trigger.REJECT,
+        Trigger.FAIL,
+        Trigger.BLOCK,
+        Trigger.VALIDATION_FAILED,
+        Trigger.SESSION_LOST,
+        Trigger.TYPE_CHANGE_REJECT,
+    }
+)
+"""Triggers whose reason becomes the connection's errorMessage; every other one clears it."""
+
+_RECORD_TYPES: dict[str, type[msgspec.Struct]] = {
+    "peerAsns": PeerAsnRecord,
+    "peerings": PeeringRecord,
+    "registeredPrefixes": RegisteredPrefixRecord,
+    "registeredAsns": RegisteredAsnRecord,
+    "peeringServices": PeeringServiceRecord,
+    "prefixes": ServicePrefixRecord,
+    LEGACY_KIND: LegacyRecord,
+}
+_KIND_OF = {record: kind for kind, record in _RECORD_TYPES.items()}
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """Every record by key."""
+
+    peer_asns: dict[str, PeerAsnRecord] = {}
+    peerings: dict[str, PeeringRecord] = {}
+    registered_prefixes: dict[str, RegisteredPrefixRecord] = {}
+    registered_asns: dict[str, RegisteredAsnRecord] = {}
+    services: dict[str, PeeringServiceRecord] = {}
+    prefixes: dict[str, ServicePrefixRecord] = {}
+    legacy: dict[str, LegacyRecord] = {}
+    agreements: set[int] = set()
+
+    def copy(self) -> Ledger:
+        """A ledger that can be changed without changing this one; records are frozen and shared."""
+        return Ledger(
+            peer_asns=dict(self.peer_asns),
+            peerings=dict(self.peerings),
+            registered_prefixes=dict(self.registered_prefixes),
+            registered_asns=dict(self.registered_asns),
+            services=dict(self.services),
+            prefixes=dict(self.prefixes),
+            legacy=dict(self.legacy),
+            agreements=set(self.agreements),
+        )
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; events of other parts of the lab change nothing."""
+        if isinstance(event, ResourceChanged):
+            self._apply_resource(event)
+        elif isinstance(event, ConnectionStateChanged):
+            self._apply_step(event)
+
+    def _apply_resource(self, event: ResourceChanged) -> None:
+        if event.kind == AGREEMENT:
+            self.agreements.add(int(event.name))
+            return
+        table = self._table(event.kind)
+        if table is None:
+            return
+        if event.change == DELETED:
+            del table[event.name]
+        else:
+            table[event.name] = msgspec.convert(event.body, _RECORD_TYPES[event.kind])
+
+    def _table(self, kind: str) -> dict[str, Any] | None:
+        tables: dict[str, dict[str, Any]] = {
+            "peerAsns": self.peer_asns,
+            "peerings": self.peerings,
+            "registeredPrefixes": self.registered_prefixes,
+            "registeredAsns": self.registered_asns,
+            "peeringServices": self.services,
+            "prefixes": self.prefixes,
+            LEGACY_KIND: self.legacy,
+        }
+        return tables.get(kind)
+
+    def _apply_step(self, event: ConnectionStateChanged) -> None:
+        peering = self.peerings[event.peering]
+        connection = peering.connection(event.connection)
+        if connection is None:
+            raise KeyError(event.connection)
+        trigger = Trigger(event.trigger)
+        row = step(peering.kind, event.before, trigger)
+        if row.after == REMOVED:
+            rest = tuple(c for c in peering.connections if c.identifier != connection.identifier)
+            self.peerings[event.peering] = msgspec.structs.replace(peering, connections=rest)
+            return
+        changes: dict[str, Any] = {
+            "state": row.after,
+            "stage": row.stage,
+            "error": event.reason if trigger in _FAILURES else None,
+        }
+        if trigger in (Trigger.APPROVE, Trigger.CONVERT):
+            changes["approved"] = True
+        elif trigger is Trigger.NOTIFY:
+            changes["notified"] = True
+        elif trigger is Trigger.REQUEST:
+            changes.update(approved=False, notified=False, loa=None, link_test=None)
+        if trigger in (Trigger.ALLOW, Trigger.CONVERT):
+            changes["provisioned_bandwidth"] = connection.bandwidth
+        self.peerings[event.peering] = peering.replacing(msgspec.structs.replace(connection, **changes))
+
+
+def kind_of(record: msgspec.Struct) -> str:
+    """The event log's kind of a record."""
+    return _KIND_OF[type(record)]

@@ -1,0 +1,329 @@
+"""What a runtime is asked for and what it answers: wires, processes, files, probes. No BGP here.
+
+The words are those of a laboratory, not of the kernel: a *node* has its own network stack, a *switch* is a
+node that only bridges, a *link* is one wire between two interfaces, a *task* is a short probe that runs inside
+a node. `peerlab.runtime.namespaces.NamespaceRuntime` does it with Linux namespaces, `peerlab.runtime.fake`
+in memory; `tests/contract/test_runtime_contract.py` holds both to the same promises.
+
+Every method raises `RuntimeFailure` when the kernel or a process refused, `Unsupported` when this machine
+cannot do it at all, `RefusedError` when the request itself makes no sense (a name that is taken, a node that
+does not exist), and `TimedOut` for an awaited event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+__all__ = [
+    "CELL",
+    "AddressObservation",
+    "Completed",
+    "Faults",
+    "Impairment",
+    "InterfaceObservation",
+    "InterfaceSpec",
+    "KernelRoute",
+    "LinkObservation",
+    "LinkSpec",
+    "NodeObservation",
+    "NodeSpec",
+    "Observation",
+    "ProcessExit",
+    "ProcessObservation",
+    "Processes",
+    "RouteSpec",
+    "Runtime",
+    "RuntimeState",
+    "Task",
+    "Wiring",
+    "ZygoteSpec",
+    "derived_mac",
+]
+
+CELL = "@cell"
+"""The name of a place that is in the cell but in no node: an empty network of its own, for a tap of all nodes."""
+
+Family = Literal["ipv4", "ipv6"]
+Direction = Literal["out", "in"]
+
+
+def derived_mac(node: str, interface: str) -> str:
+    """A locally administered unicast MAC (IEEE 802: first octet 02) that depends on the two names alone."""
+    return "02:" + hashlib.sha256(f"{node}/{interface}".encode()).digest()[:5].hex(":")
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """One network stack. A ``switch`` bridges every interface that a link gives it and has no addresses.
+
+    ``addresses`` are put on the loopback interface ("192.0.2.1/32"). ``forwarding`` makes it a router of both
+    families. ``drop_link_local`` keeps packets from or to 169.254.0.0/16 from being forwarded (RFC 3927
+    section 7; Linux forwards them if nobody objects). Interfaces of a router have an fe80:: address, because
+    Linux looks for the neighbour of a *forwarded* packet from there only; those of other nodes have one if
+    ``link_local_ipv6``. ``sysctls`` are written last, by path below /proc/sys/net ("ipv4/tcp_rmem").
+    """
+
+    name: str
+    kind: Literal["node", "switch"] = "node"
+    forwarding: bool = False
+    drop_link_local: bool = True
+    link_local_ipv6: bool = False
+    addresses: tuple[str, ...] = ()
+    sysctls: dict[str, str] = {}
+
+
+class InterfaceSpec(msgspec.Struct, frozen=True):
+    """One end of a link. ``addresses`` carry their prefix length ("198.51.100.0/31"); ``mtu`` is in bytes.
+
+    An empty ``mac`` lets the runtime derive a locally administered one from the node's and interface's name,
+    so that the same lab has the same addresses each time.
+    """
+
+    node: str
+    name: str
+    mac: str = ""
+    addresses: tuple[str, ...] = ()
+    mtu: int = 1500
+
+
+class LinkSpec(msgspec.Struct, frozen=True):
+    """A wire. When one end is down the other end loses carrier, as on a cable."""
+
+    id: str
+    a: InterfaceSpec
+    b: InterfaceSpec
+
+
+class RouteSpec(msgspec.Struct, frozen=True):
+    """A static route in a node's kernel: by gateway (``via``), by ``device``, or to nowhere (``kind``)."""
+
+    node: str
+    destination: str
+    via: str | None = None
+    device: str | None = None
+    metric: int = 0
+    table: int = 254
+    kind: Literal["unicast", "blackhole", "unreachable"] = "unicast"
+
+
+class ZygoteSpec(msgspec.Struct, frozen=True):
+    """A warm parent: imports ``preload`` once, then forks children that call ``entry`` ("module:function").
+
+    The function takes the argument bytes and returns the process's exit code.
+    """
+
+    name: str
+    preload: tuple[str, ...]
+    entry: str
+
+
+class InterfaceObservation(msgspec.Struct, frozen=True):
+    """An interface as the kernel reports it. ``up`` is what was asked, ``carrier`` is what the wire says."""
+
+    node: str
+    name: str
+    index: int
+    mac: str
+    mtu: int
+    up: bool
+    carrier: bool
+    rx_packets: int = 0
+    tx_packets: int = 0
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    rx_dropped: int = 0
+    tx_dropped: int = 0
+
+
+class LinkObservation(msgspec.Struct, frozen=True):
+    """A wire with both its ends."""
+
+    id: str
+    a: InterfaceObservation
+    b: InterfaceObservation
+
+
+class NodeObservation(msgspec.Struct, frozen=True):
+    """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake).
+
+    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake).
+    """
+
+    name: str
+    kind: str
+    forwarding: bool
+    namespace: int = 0
+    handle: str = ""
+
+
+class ProcessObservation(msgspec.Struct, frozen=True):
+    """A process that was started in a node and runs. ``pid`` counts inside the cell, ``started_ns`` is
+    CLOCK_REALTIME, ``origin`` the zygote's name or "spawn"."""
+
+    node: str
+    name: str
+    pid: int
+    started_ns: int
+    origin: str = "spawn"
+
+
+class Impairment(msgspec.Struct, frozen=True):
+    """What is wrong with one direction of a wire. ``out`` is what the node sends, ``in`` what it receives.
+
+    ``means`` says how it is done ("netem", "nft egress", "tbf"); the runtime fills it in.
+    """
+
+    node: str
+    interface: str
+    direction: Direction = "out"
+    loss_percent: float = 0.0
+    delay_ms: float = 0.0
+    rate_kbit: int = 0
+    means: str = ""
+
+
+class RuntimeState(msgspec.Struct, frozen=True):
+    """All that a runtime knows to exist, read from the kernel at the time of asking."""
+
+    nodes: tuple[NodeObservation, ...] = ()
+    links: tuple[LinkObservation, ...] = ()
+    processes: tuple[ProcessObservation, ...] = ()
+    impairments: tuple[Impairment, ...] = ()
+
+
+class AddressObservation(msgspec.Struct, frozen=True):
+    """An address with its prefix length on a named interface."""
+
+    interface: str
+    address: str
+    scope: Literal["global", "link", "host", "site", "nowhere"] = "global"
+
+
+class KernelRoute(msgspec.Struct, frozen=True):
+    """A route in a node's kernel. ``protocol`` is the number of rtnetlink (2 kernel, 4 static, 186 bgp)."""
+
+    destination: str
+    via: str | None = None
+    device: str | None = None
+    metric: int = 0
+    table: int = 254
+    protocol: int = 0
+    kind: str = "unicast"
+    source: str | None = None
+    dead: bool = False
+
+
+class ProcessExit(msgspec.Struct, frozen=True):
+    """A process ended: ``code`` when it ended by itself, ``signal`` when it was killed (the other is None)."""
+
+    node: str
+    process: str
+    pid: int
+    at_ns: int
+    code: int | None = None
+    signal: int | None = None
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """What a command left: its exit code (negative: the signal that killed it) and what it wrote."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Task(Protocol):
+    """A probe that runs inside a node. Iterate for its records, ``result`` for its last word."""
+
+    def __aiter__(self) -> AsyncIterator[dict[str, Any]]: ...
+    async def result(self) -> dict[str, Any]:
+        """Wait for the end (records on the way are dropped); raises `RuntimeFailure` when the probe failed."""
+
+    async def stop(self) -> dict[str, Any]:
+        """Ask a probe that runs until told to end, and wait for its result."""
+
+    def close(self) -> None:
+        """Kill the probe if it still runs. Safe to call twice."""
+
+
+class Wiring(Protocol):
+    """Nodes, links, addresses and routes. Each method is one batch: all of it happens or none of it."""
+
+    async def create(
+        self, nodes: Sequence[NodeSpec] = (), links: Sequence[LinkSpec] = (), routes: Sequence[RouteSpec] = ()
+    ) -> None: ...
+    async def delete(self, nodes: Sequence[str] = (), links: Sequence[str] = ()) -> None:
+        """Removes nodes with their processes and links, and links by their id."""
+
+    async def set_addresses(
+        self, node: str, interface: str, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None: ...
+    async def set_routes(self, add: Sequence[RouteSpec] = (), remove: Sequence[RouteSpec] = ()) -> None: ...
+    async def put_files(self, node: str, files: Mapping[str, str]) -> None:
+        """Writes texts below the node's directory, /run/peerlab/NODE, making directories on the way."""
+
+    async def read_file(self, node: str, path: str) -> bytes: ...
+
+
+class Processes(Protocol):
+    """What runs inside nodes."""
+
+    async def spawn(
+        self, node: str, name: str, argv: Sequence[str], environment: Mapping[str, str] = {}
+    ) -> int:
+        """Starts a command, its output to NAME.log in the node's directory; its pid inside the cell."""
+
+    async def run(
+        self, node: str, argv: Sequence[str], within: float, standard_input: bytes = b""
+    ) -> Completed:
+        """Runs a command to its end, or kills it after ``within`` seconds and raises `TimedOut`."""
+    async def prepare(self, zygote: ZygoteSpec) -> None:
+        """Starts a warm parent. Returns at once; forks wait until it has imported."""
+
+    async def fork(self, node: str, name: str, zygote: str, argument: bytes) -> int: ...
+    async def signal(self, node: str, name: str, number: int) -> None: ...
+    async def connect(self, node: str, path: str, within: float = 0.0) -> socket.socket:
+        """A non-blocking Unix socket connected to ``path`` in the cell (relative to the node's directory).
+
+        With ``within`` > 0, waits that long for somebody to listen there; then `TimedOut`.
+        """
+
+    async def task(self, node: str, entry: str, arguments: Mapping[str, Any] = {}) -> Task: ...
+    def exits(self) -> AsyncIterator[ProcessExit]:
+        """Every process exit from now on (subscribed when called, not when first iterated)."""
+
+
+class Observation(Protocol):
+    """What the kernel says. Nothing is answered from memory that can be asked."""
+
+    async def observe(self) -> RuntimeState: ...
+    async def addresses(self, node: str) -> tuple[AddressObservation, ...]: ...
+    async def kernel_routes(self, node: str, family: Family, table: int = 254) -> tuple[KernelRoute, ...]: ...
+    async def route_get(self, node: str, destination: str) -> KernelRoute | None:
+        """The route a packet of this node's own would take now, None when there is none."""
+
+
+class Faults(Protocol):
+    """What a person does to a lab on purpose."""
+
+    async def set_link(self, node: str, interface: str, up: bool) -> None: ...
+    async def impair(self, impairment: Impairment) -> Impairment:
+        """Replaces what was wrong with that direction; answers with ``means`` filled in."""
+
+    async def clear(self, node: str, interface: str, direction: Direction) -> None: ...
+
+
+class Runtime(Wiring, Processes, Observation, Faults, Protocol):
+    """All of it, and its end."""
+
+    lab: str
+
+    async def shutdown(self) -> None:
+        """Ends the lab: every process, namespace and file of it."""
+
+    async def close(self) -> None:
+        """Lets go of the lab without ending it."""

@@ -1,0 +1,159 @@
+"""What is wrong with a wire: loss, delay, rate, in one direction, with the carrier up.
+
+A direction of a wire has one place where it is impaired: the interface that sends into it. So ``in`` at one
+end is ``out`` at the other. netem does all of it where the kernel has it. Without netem, loss is nftables'
+random numbers at the sender's egress hook (Linux 5.16, or at the receiver's ingress hook before that), rate is
+tbf, and delay is `Unsupported`. A packet that is lost this way is not seen by a tap at the receiving end.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from peerlab.errors import RefusedError, Unsupported
+from peerlab.runtime import shaping
+from peerlab.runtime.base import Direction, Impairment, InterfaceSpec, LinkSpec
+from peerlab.runtime.fabric import Fabric
+from peerlab.runtime.kernel import in_namespace
+from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
+
+__all__ = ["Impairer", "check"]
+
+NETLINK_NETFILTER = 12
+_UNKNOWN_KIND = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.EINVAL, errno.ENODEV})
+NETEM_WANTED = (
+    "delay needs netem, which this kernel does not have; load it (`modprobe sch_netem`, on Debian and Ubuntu in "
+    "the package linux-modules-extra) or leave the delay out: loss and rate work without"
+)
+
+
+def check(impairment: Impairment) -> None:
+    """Refuses figures that make no sense."""
+    if not 0 <= impairment.loss_percent <= 100:
+        raise RefusedError("BadImpairment", f"a loss of {impairment.loss_percent} % is not between 0 and 100")
+    if impairment.delay_ms < 0 or impairment.rate_kbit < 0:
+        raise RefusedError("BadImpairment", "delay and rate cannot be negative")
+
+
+class Impairer:
+    """Puts impairments on the wires of a fabric and takes them away."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        fabric.before_removal = self._clean
+
+    def sender(self, node: str, interface: str, direction: Direction) -> InterfaceSpec:
+        """The interface that sends into that direction of the wire."""
+        if direction == "out":
+            return self.fabric.node(node).interface(interface).spec
+        return self.fabric.far_end(node, interface)
+
+    def impair(self, impairment: Impairment) -> Impairment:
+        """Replaces what was wrong with that direction. A failure leaves the direction as it should be: clean."""
+        check(impairment)
+        self.clear(impairment.node, impairment.interface, impairment.direction)
+        end = self.sender(impairment.node, impairment.interface, impairment.direction)
+        if not (impairment.loss_percent or impairment.delay_ms or impairment.rate_kbit):
+            return impairment
+        try:
+            means = self._apply(end, impairment)
+        except BaseException:
+            self._remove(end)
+            raise
+        done = msgspec.structs.replace(impairment, means=means)
+        self.fabric.impairments[end.node, end.name] = done
+        return done
+
+    def clear(self, node: str, interface: str, direction: Direction) -> None:
+        """Makes that direction clean; it may be so already."""
+        end = self.sender(node, interface, direction)
+        if self.fabric.impairments.pop((end.node, end.name), None) is not None:
+            self._remove(end)
+
+    def _clean(self, link: LinkSpec) -> None:
+        """Cleans a link that is about to go: since Linux 6.16 a hook waits for the next interface of that name."""
+        for end in (link.a, link.b):
+            self.clear(end.node, end.name, "out")
+
+    def _apply(self, end: InterfaceSpec, wanted: Impairment) -> str:
+        where = f"{end.node}/{end.name}"
+        index = self.fabric.node(end.node).interface(end.name).index
+        try:
+            self._queue(end, shaping.netem(index, wanted.loss_percent, wanted.delay_ms, wanted.rate_kbit, where))
+            return "netem"
+        except NetlinkRefused as refusal:
+            if refusal.failures[0].errno not in _UNKNOWN_KIND:
+                raise
+        if wanted.delay_ms:
+            raise Unsupported(NETEM_WANTED)
+        means = []
+        if wanted.loss_percent:
+            means.append(self._lose(end, wanted.loss_percent))
+        if wanted.rate_kbit:
+            try:
+                self._queue(end, shaping.tbf(index, wanted.rate_kbit, end.mtu, where))
+            except NetlinkRefused as refusal:
+                raise Unsupported(f"a rate needs netem or tbf (`modprobe sch_tbf`): {refusal}") from refusal
+            means.append("tbf")
+        return " and ".join(means)
+
+    def _queue(self, end: InterfaceSpec, request: Request) -> None:
+        self.fabric.node(end.node).netlink.transact([request])
+
+    def _lose(self, end: InterfaceSpec, loss_percent: float) -> str:
+        receiver = self.fabric.far_end(end.node, end.name)
+        complaints = []
+        for place, hook, name in (
+            (end, shaping.HOOK_EGRESS, "nft egress"),
+            (receiver, shaping.HOOK_INGRESS, "nft ingress"),
+        ):
+            where = f"{place.node}/{place.name}"
+            rules = shaping.loss_rules(self._table(place, hook), place.name, hook, loss_percent, where)
+            try:
+                self._commit(place, rules)
+                return name
+            except (OSError, NetlinkRefused) as refusal:
+                complaints.append(str(refusal))
+        raise Unsupported(
+            "loss needs netem (`modprobe sch_netem`) or nftables with numgen (`modprobe nft_numgen`); the kernel said: "
+            + "; ".join(complaints)
+        )
+
+    def _commit(self, place: InterfaceSpec, requests: list[Request]) -> None:
+        """Opens a netfilter socket inside the node for one transaction."""
+        netlink = in_namespace(self.fabric.node(place.node).descriptor, lambda: Netlink(NETLINK_NETFILTER))
+        try:
+            shaping.commit(netlink, requests)
+        finally:
+            netlink.close()
+
+    def _remove(self, end: InterfaceSpec) -> None:
+        """Takes away whatever may be there; what is not there is no failure."""
+        index = self.fabric.node(end.node).interface(end.name).index
+        where = f"{end.node}/{end.name}"
+        _unless_absent(partial(self._queue, end, shaping.qdisc_removal(index, where)))
+        receiver = self.fabric.far_end(end.node, end.name)
+        for place, hook in ((end, shaping.HOOK_EGRESS), (receiver, shaping.HOOK_INGRESS)):
+            removal = shaping.loss_table_removal(self._table(place, hook), where)
+            _unless_absent(partial(self._commit, place, [removal]))
+
+    def _table(self, place: InterfaceSpec, hook: int) -> str:
+        """Named by the interface's index, which the cell uses once."""
+        index = self.fabric.node(place.node).interface(place.name).index
+        return f"peerlab-{'out' if hook == shaping.HOOK_EGRESS else 'in'}-{index}"
+
+
+def _unless_absent(removal: Callable[[], None]) -> None:
+    try:
+        removal()
+    except NetlinkRefused as refusal:
+        if any(failure.errno not in _NOTHING_THERE | _UNKNOWN_KIND for failure in refusal.failures):
+            raise
+    except OSError as failure:
+        if failure.errno not in _UNKNOWN_KIND:  # a kernel without nftables has no table to remove
+            raise

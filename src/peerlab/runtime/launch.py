@@ -1,0 +1,274 @@
+"""How the supervisor starts, remembers and buries processes: commands it forks itself, and zygotes' children."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from peerlab.errors import RefusedError, RuntimeFailure
+from peerlab.runtime.base import ProcessExit, ProcessObservation, ZygoteSpec
+from peerlab.runtime.framing import Channel
+from peerlab.runtime.language import ForkOrder, ZygoteWord
+from peerlab.runtime.zygote import become_zygote, close_all_above, settle
+
+__all__ = ["NODES_DIRECTORY", "Launcher", "Zygote", "node_directory"]
+
+NODES_DIRECTORY = Path("/run/peerlab")
+_Born = Callable[[int, str], None]
+
+
+def node_directory(node: str) -> Path:
+    """Where a node's private files live, inside the cell only."""
+    return NODES_DIRECTORY / node
+
+
+class Zygote:
+    """The supervisor's side of a zygote: orders out, births and deaths in."""
+
+    def __init__(self, spec: ZygoteSpec, pid: int, channel: Channel) -> None:
+        self.spec = spec
+        self.pid = pid
+        self.channel = channel
+        self.waiting: dict[int, _Born] = {}
+        self._orders = 0
+
+    def order(
+        self, title: str, directory: Path, entry: str, argument: bytes, descriptors: list[int], born: _Born
+    ) -> None:
+        """Orders a child. ``born`` is called with its pid, or 0 and the reason. Descriptors become ours to close."""
+        self._orders += 1
+        self.waiting[self._orders] = born
+        order = ForkOrder(self._orders, title, str(directory), entry, argument, len(descriptors))
+        self.channel.queue(msgspec.json.encode(order), descriptors)
+
+
+class _Running:
+    __slots__ = ("forgotten", "observation", "owner")
+
+    def __init__(self, observation: ProcessObservation, owner: object) -> None:
+        self.observation = observation
+        self.owner = owner
+        self.forgotten = False
+
+
+class Launcher:
+    """Every process of the cell that has a name. ``announce`` is called with each exit."""
+
+    def __init__(self, announce: Callable[[ProcessExit], None], log: Callable[[str], None]) -> None:
+        self.announce = announce
+        self.log = log
+        self.zygotes: dict[str, Zygote] = {}
+        self._by_pid: dict[int, _Running] = {}
+        self._names: dict[tuple[str, str], int] = {}  # 0 while a zygote is at it
+        self._soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def observe(self) -> list[ProcessObservation]:
+        """What runs, by node and name."""
+        return [each.observation for each in self._by_pid.values() if not each.forgotten]
+
+    def pid_of(self, node: str, name: str) -> int:
+        """The pid of a running process; refuses an unknown name."""
+        pid = self._names.get((node, name), 0)
+        if not pid:
+            running = ", ".join(sorted(process for held, process in self._names if held == node)) or "nothing"
+            raise RefusedError("UnknownProcess", f"no process {name} runs in {node}; there runs: {running}")
+        return pid
+
+    def _reserve(self, node: str, name: str) -> None:
+        if (node, name) in self._names:
+            raise RefusedError("ProcessExists", f"a process {name} runs in {node} already; stop it first")
+        self._names[node, name] = 0
+
+    def _remember(self, node: str, name: str, pid: int, origin: str, owner: object) -> None:
+        observation = ProcessObservation(node, name, pid, time.time_ns(), origin)
+        self._by_pid[pid] = _Running(observation, owner)
+        self._names[node, name] = pid
+
+    def open_log(self, node: str, name: str) -> int:
+        """The log of a process, opened for appending."""
+        path = node_directory(node) / f"{name}.log"
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def spawn(
+        self,
+        node: str,
+        namespace: int,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        stdio: Sequence[int],
+        owner: object,
+    ) -> int:
+        """Forks and executes a command in a node. Raises `RuntimeFailure` when it cannot be executed."""
+        if not argv:
+            raise RefusedError("NoCommand", f"the command of {name} in {node} is empty")
+        surroundings = {**os.environ, **environment}
+        program = shutil.which(argv[0], path=surroundings.get("PATH"))
+        if program is None:
+            raise RuntimeFailure(f"{argv[0]} is not a program on this machine (looked in {surroundings.get('PATH')})")
+        self._reserve(node, name)
+        log = -1
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            log = self.open_log(node, name)
+            pid = os.fork()
+            if pid == 0:
+                self._execute(node, namespace, log, program, argv, surroundings, stdio, writer)
+            os.close(writer)
+            writer = -1
+            complaint = os.read(reader, 4096)
+        except BaseException:
+            del self._names[node, name]
+            raise
+        finally:
+            for descriptor in (reader, writer, log):
+                if descriptor >= 0:
+                    os.close(descriptor)
+        if complaint:
+            del self._names[node, name]
+            os.waitpid(pid, 0)
+            raise RuntimeFailure(f"cannot start {program} in {node}: {complaint.decode(errors='replace')}")
+        self._remember(node, name, pid, "spawn", owner)
+        return pid
+
+    def _execute(
+        self,
+        node: str,
+        namespace: int,
+        log: int,
+        program: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        stdio: Sequence[int],
+        writer: int,
+    ) -> None:
+        try:
+            settle(namespace, log, str(node_directory(node)), f"{node}:{argv[0]}")
+            for number, descriptor in enumerate(stdio):
+                os.dup2(descriptor, number)
+            os.dup2(writer, 3, inheritable=False)
+            close_all_above(3)
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft_limit, hard))
+            os.execve(program, list(argv), dict(environment))
+        except BaseException as failure:
+            os.write(3, str(failure).encode())
+        finally:
+            os._exit(127)
+
+    def prepare(self, spec: ZygoteSpec) -> Zygote:
+        """Starts a zygote, or gives the one that lives under this name. Refuses another spec under the same name."""
+        living = self.zygotes.get(spec.name)
+        if living is not None:
+            if living.spec != spec:
+                raise RefusedError("ZygoteExists", f"a zygote {spec.name} with another specification runs already")
+            return living
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            become_zygote(theirs.fileno(), spec)
+        theirs.close()
+        ours.setblocking(False)
+        self.zygotes[spec.name] = Zygote(spec, pid, Channel(ours))
+        return self.zygotes[spec.name]
+
+    def fork(
+        self, node: str, namespace: int, name: str, zygote: Zygote, argument: bytes, conversation: int, born: _Born
+    ) -> None:
+        """Orders a child of a zygote into a node. ``conversation`` is a descriptor for it, or -1; ours to close."""
+        self._reserve(node, name)
+        try:
+            descriptors = [os.dup(namespace), self.open_log(node, name)]
+        except OSError:
+            del self._names[node, name]
+            raise
+        if conversation >= 0:
+            descriptors.append(conversation)
+
+        def arrived(pid: int, reason: str) -> None:
+            if pid:
+                self._remember(node, name, pid, zygote.spec.name, None)
+            else:
+                self._names.pop((node, name), None)
+            born(pid, reason)
+
+        zygote.order(f"{node}:{name}", node_directory(node), zygote.spec.entry, argument, descriptors, arrived)
+
+    def hear(self, zygote: Zygote, word: ZygoteWord) -> None:
+        """A zygote said something."""
+        if word.ended is not None:
+            self._ended(*word.ended)
+            return
+        zygote.waiting.pop(word.id)(word.pid, word.fault)
+
+    def lose(self, zygote: Zygote, reason: str) -> None:
+        """A zygote is gone: whoever waits for a child of it is told. Its living children go on, as ours."""
+        self.zygotes.pop(zygote.spec.name, None)
+        zygote.channel.close()
+        for born in zygote.waiting.values():
+            born(0, f"zygote {zygote.spec.name} is gone ({reason}); see the supervisor's log")
+        zygote.waiting.clear()
+
+    def reap(self) -> None:
+        """Buries every child that ended, adopted orphans included."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for zygote in list(self.zygotes.values()):
+                if zygote.pid == pid:
+                    self.log(f"zygote {zygote.spec.name} ended with wait status {status}")
+                    self.lose(zygote, f"wait status {status}")
+            self._ended(pid, status)
+
+    def _ended(self, pid: int, status: int) -> None:
+        running = self._by_pid.pop(pid, None)
+        if running is None:
+            return
+        seen = running.observation
+        if not running.forgotten:
+            del self._names[seen.node, seen.name]
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        code = None if number is not None else os.waitstatus_to_exitcode(status)
+        if not seen.name.startswith("task-"):
+            self.announce(ProcessExit(seen.node, seen.name, pid, time.time_ns(), code, number))
+
+    def signal(self, node: str, name: str, number: int) -> None:
+        """Sends a signal to a process."""
+        self._send(self.pid_of(node, name), number)
+
+    def _send(self, pid: int, number: int) -> None:
+        try:
+            os.kill(pid, number)
+        except OSError as failure:
+            # ESRCH: it ended this instant and its exit notice is on the way.
+            if failure.errno != errno.ESRCH:
+                raise
+
+    def kill_node(self, node: str) -> None:
+        """Kills all that runs in a node and frees the names at once; the exits are still announced."""
+        for pid, running in self._by_pid.items():
+            if running.observation.node == node and not running.forgotten:
+                self._send(pid, signal.SIGKILL)
+                running.forgotten = True
+                del self._names[node, running.observation.name]
+
+    def kill_owned(self, owner: object) -> None:
+        """Kills what belonged to a client that left."""
+        for pid, running in list(self._by_pid.items()):
+            if running.owner is owner:
+                self._send(pid, signal.SIGKILL)

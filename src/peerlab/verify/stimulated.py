@@ -1,0 +1,26 @@
+"""What the rehearsal announced on purpose, so that no check mistakes a stimulus for a fault of the lab."""
+
+from __future__ import annotations
+
+from peerlab.evidence.story import Stimulus
+from peerlab.verify.evidence import Evidence
+from peerlab.verify.reading import Trial, trials
+
+_ANNOUNCING = (Stimulus.ANNOUNCED, Stimulus.LEAK, Stimulus.MAX_PREFIX, Stimulus.TIE_BREAK, Stimulus.NO_POLICY)
+
+
+def prefixes_of(trial: Trial) -> tuple[str, ...]:
+    """The prefixes a stimulus announced: ``prefixes``, or the one ``prefix``."""
+    listed = trial.did.texts("prefixes") or trial.did.texts("offered") or ()
+    single = trial.did.text("prefix")
+    return listed + ((single,) if single and single not in listed else ())
+
+
+def stimulated_routes(evidence: Evidence) -> frozenset[tuple[str, str, str]]:
+    """(node, session, prefix) of every route that was announced on purpose, past all policy."""
+    return frozenset(
+        (trial.applied.node, trial.session, prefix)
+        for stimulus in _ANNOUNCING
+        for trial in trials(evidence, stimulus)
+        for prefix in prefixes_of(trial)
+    )
