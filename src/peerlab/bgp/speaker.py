@@ -57,7 +57,6 @@ class BgpSpeaker:
         self._ribs = {family: Rib(profile) for family in Family}
         self._close: list[CloseSession] = []
         self._notices: list[Notice] = []
-        self._sent_raw: dict[str, list[bytes]] = {}
         self.add_peers(config.peers, {}, now)
         for prefix in config.originate:
             self.originate(prefix, PathAttributes(), now)
