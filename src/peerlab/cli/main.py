@@ -37,9 +37,7 @@ for group in (labs, rehearse, routing, trace, inside, fault, machine):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: runs a command and turns intended errors into text and an exit code, never a traceback."""
     try:
-        cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        ended = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except click.Abort:
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
@@ -56,3 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
+    sys.exit(ended if isinstance(ended, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

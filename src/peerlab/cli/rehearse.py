@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ from peerlab.verify.finding import Finding
 
 
 def _width() -> int:
-    return click.get_terminal_size()[0] if hasattr(click, "get_terminal_size") else 100
+    """Columns of the terminal, never more than is readable."""
+    return min(shutil.get_terminal_size((100, 40)).columns, 140)
 
 
 def _write(path: Path | None, text: str) -> None:
