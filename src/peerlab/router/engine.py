@@ -26,7 +26,6 @@ from exabgp.version import release
 
 from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.notification import ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDOWN, CEASE, PEER_DECONFIGURED
-from peerlab.bgp.notification import Notification as Farewell
 from peerlab.bgp.open import Open, decode_open
 from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router.engine_session import DEFAULT_HOP_LIMIT, SessionPeer, take_over
@@ -128,6 +127,9 @@ class Engine:
 
         Raises RuntimeFailure when ExaBGP does not accept the file or a session has no neighbor in it.
         """
+        peers = tuple(peers)
+        if not peers:  # ExaBGP takes a file without a neighbor for a broken one
+            return
         parsed = Configuration([os.fspath(configuration)])
         if not parsed.reload():
             raise RuntimeFailure(f"ExaBGP refuses {configuration}: {str(parsed.error).strip()}")
@@ -215,8 +217,7 @@ class Engine:
     def close(self, session: str, code: int, subcode: int, data: bytes, reason: str) -> None:
         """End a session with this NOTIFICATION; it comes back by itself unless held down."""
         driven = self._known(session)
-        words = Farewell(code, subcode, data).name()
-        driven.peer.end(Notify(code, subcode, data), f"NOTIFICATION sent: {words}" + (f" ({reason})" if reason else ""))
+        driven.peer.end(Notify(code, subcode, data), reason)
         self._run_soon(session)
 
     def lose_link(self, interface: str) -> None:
@@ -252,10 +253,9 @@ class Engine:
         self._listener.stop()
 
     def _end(self, driven: _Driven, subcode: int, communication: str) -> None:
-        text = communication.encode()[:255].decode(errors="ignore")
-        data = bytes([len(text.encode())]) + text.encode() if text else b""
-        words = Farewell(CEASE, subcode, data).name() + (f' "{text}"' if text else "")
-        driven.peer.end(Notify(CEASE, subcode, data), f"NOTIFICATION sent: {words}")
+        """A Cease with a shutdown communication (RFC 9003), cut to the 255 octets it may have."""
+        text = communication.encode()[:255].decode(errors="ignore").encode()
+        driven.peer.end(Notify(CEASE, subcode, bytes([len(text)]) + text if text else b""), "")
 
     # listening
 

@@ -161,7 +161,8 @@ class NodeObservation(msgspec.Struct, frozen=True):
 
 
 class ProcessObservation(msgspec.Struct, frozen=True):
-    """A process that was started in a node and runs. ``pid`` counts inside the cell, ``started_ns`` is CLOCK_REALTIME."""
+    """A process that was started in a node and runs. ``pid`` counts inside the cell, ``started_ns`` is
+    CLOCK_REALTIME, ``origin`` the zygote's name or "spawn"."""
 
     node: str
     name: str

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -397,7 +397,7 @@ def _names(netlink: Netlink) -> dict[int, str]:
     return {fact.index: fact.name for fact in facts}
 
 
-async def _reading(netlink: Netlink, read: Any) -> Any:
+async def _reading(netlink: Netlink, read: Callable[[], Value]) -> Value:
     try:
         return await asyncio.to_thread(read)
     finally:
@@ -424,7 +424,7 @@ async def _drain(descriptor: int) -> bytes:
 
 async def _pour(descriptor: int, text: bytes) -> None:
     """Writes a command's standard input and closes it. A command that does not read it is not our failure."""
-    transport, protocol = await asyncio.get_running_loop().connect_write_pipe(
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(
         asyncio.Protocol, os.fdopen(descriptor, "wb", buffering=0)
     )
     transport.write(text)
@@ -440,9 +440,9 @@ def _pidfd(pid: int) -> int | None:
 
 async def _readable_once(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)

@@ -255,7 +255,8 @@ class Supervisor:
     def _create(self, client: _Client, number: int, ask: language.Create, _: list[int]) -> None:
         for node in ask.nodes:
             if not NODE_NAME.fullmatch(node.name):
-                raise RefusedError("BadNodeName", f"{node.name!r} cannot be a node's name; use letters, digits, . _ and -")
+                words = f"{node.name!r} cannot be a node's name; use letters, digits, . _ and -"
+                raise RefusedError("BadNodeName", words)
             node_directory(node.name).mkdir(exist_ok=True)
         self.fabric.create(ask.nodes, ask.links, ask.routes)
 

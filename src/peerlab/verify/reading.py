@@ -220,13 +220,8 @@ def phase_window(evidence: Evidence, phase: Phase) -> tuple[int, int] | None:
 
 
 def opening(evidence: Evidence, session: str) -> PolicyStageChanged | None:
-    """The first time a session's policy stage became ALLOW."""
+    """The first time a session's policy stage became ALLOW. ``at`` is when it was ordered: no route may come before."""
     for event in events(evidence, PolicyStageChanged):
         if event.stage == PolicyStage.ALLOW.value and session in event.sessions:
             return event
     return None
-
-
-def opened_at(event: PolicyStageChanged) -> int:
-    """From when on an opened policy may show on the wire: the moment it was asked for, before it was confirmed."""
-    return event.requested_at or event.at
