@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import cache
 
 import msgspec
 
@@ -255,6 +256,7 @@ def _longest(prefix: Prefix) -> int:
     return 128 if ":" in prefix else 32
 
 
+@cache
 def _without(ranges: tuple[AsnRange, ...], holes: frozenset[int]) -> tuple[AsnRange, ...]:
     """The ranges without single numbers: a lab that uses a private AS on purpose is not at war with itself."""
     left: list[AsnRange] = []
