@@ -140,6 +140,17 @@ def test_a_trace_says_how_it_ended(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_both_ends_of_a_wire_never_have_the_same_index(tmp_path: Path) -> None:
+    """Linux reports a change of carrier at once only when they differ; routers watch those reports."""
+
+    async def story() -> None:
+        async with row(tmp_path) as runtime:
+            ends = [end for link in (await runtime.observe()).links for end in (link.a, link.b)]
+            assert len({end.index for end in ends}) == len(ends) == 2 * len(LINKS)
+
+    asyncio.run(story())
+
+
 def test_a_switch_joins_its_ports_and_has_no_address(tmp_path: Path) -> None:
     async def story() -> None:
         async with empty_cell(tmp_path) as runtime:
