@@ -18,10 +18,14 @@ from peerlab.peering.states import REMOVED, TABLES, Trigger
 from peerlab.peering.verdict import RuleVerdict
 from peerlab.topology.model import PolicyStage
 
-PEERINGS = st.sampled_from(["p1", "p2", "absent"])
-LABELS = st.sampled_from(["c1", "c2", "c3", "absent"])
-AT = st.fixed_dictionaries({"peering": PEERINGS, "connection": LABELS})
+AT = st.sampled_from(
+    [
+        {"peering": peering, "connection": label}
+        for peering, label in (("p1", "c1"), ("p1", "c2"), ("p1", "c3"), ("p2", "c3"), ("p2", "absent"))
+    ]
+)
 FAILED = (*PASSED[1:], RuleVerdict(rule="SES-01", passed=False, message="session is Idle"))
+VERDICTS = st.sampled_from([PASSED, FAILED, PASSED[1:], ()])
 
 OF_A_CONNECTION = st.sampled_from(
     [
@@ -117,7 +121,7 @@ class AnyOrder(RuleBasedStateMachine):
     def process_with_a_reason(self, kind: type, at: dict[str, str]) -> None:
         self.attempt(kind(**at, reason="because"))
 
-    @rule(at=AT, verdicts=st.sampled_from([PASSED, FAILED, ()]))
+    @rule(at=AT, verdicts=VERDICTS)
     def judge(self, at: dict[str, str], verdicts: tuple[RuleVerdict, ...]) -> None:
         self.attempt(ask.JudgeValidation(**at, verdicts=verdicts))
 
@@ -134,18 +138,24 @@ class AnyOrder(RuleBasedStateMachine):
     def ask_anything(self, command: ask.Command) -> None:
         self.attempt(command)
 
-    @rule(name=PEERINGS)
+    @rule(name=st.sampled_from(["p1", "p2", "absent"]))
     def delete(self, name: str) -> None:
         self.attempt(ask.DeletePeering(peering=name))
 
-    @rule(label=LABELS, name=PEERINGS)
-    def go_on(self, label: str, name: str) -> None:
+    @rule(at=AT, verdicts=VERDICTS)
+    def go_on(self, at: dict[str, str], verdicts: tuple[RuleVerdict, ...]) -> None:
         """Take a connection as far as it goes, so that the late states are met often."""
-        at = {"peering": name, "connection": label}
         for kind in (ask.ApproveConnection, ask.NotifyReady, ask.ProvisionSessions):
             self.attempt(kind(**at))
-        self.attempt(ask.JudgeValidation(**at, verdicts=PASSED))
+        self.attempt(ask.JudgeValidation(**at, verdicts=verdicts))
         self.attempt(ask.OpenPolicy(**at))
+
+    @rule()
+    def test_both_links_at_once(self) -> None:
+        for label in ("c1", "c2"):
+            at = {"peering": "p1", "connection": label}
+            self.attempt(ask.ApproveConnection(**at))
+            self.attempt(ask.StartLinkTest(**at))
 
     @invariant()
     def replay_gives_the_same_desk(self) -> None:
@@ -210,4 +220,4 @@ def check_steps(office: Office) -> None:
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestAnyOrder.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
