@@ -219,7 +219,8 @@ def host() -> dict[str, Any]:
     routes = Path("/proc/net/route").read_text() + Path("/proc/net/ipv6_route").read_text()
     mounts = Path("/proc/self/mounts").read_text()
     names = sorted(line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if f"/{LAB}" in line)
-    files = sorted(str(path) for place in ("/run", "/run/netns", "/tmp") for path in Path(place).glob("*peerlab*"))
+    places = (("/run", "*peerlab*"), ("/run/netns", "*"), ("/tmp", f"*{LAB}*"))
+    files = sorted(str(path) for place, pattern in places for path in Path(place).glob(pattern))
     return {"interfaces": interfaces, "routes": routes, "mounts": mounts, "names": names, "files": files}
 
 
