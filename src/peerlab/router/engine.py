@@ -127,6 +127,9 @@ class Engine:
 
         Raises RuntimeFailure when ExaBGP does not accept the file or a session has no neighbor in it.
         """
+        peers = tuple(peers)
+        if not peers:  # ExaBGP takes a file without a neighbor for a broken one
+            return
         parsed = Configuration([os.fspath(configuration)])
         if not parsed.reload():
             raise RuntimeFailure(f"ExaBGP refuses {configuration}: {str(parsed.error).strip()}")

@@ -35,6 +35,7 @@ from peerlab.runtime.base import (
     RouteSpec,
     RuntimeState,
     ZygoteSpec,
+    check_names,
     derived_mac,
 )
 from peerlab.runtime.impairment import NETEM_WANTED, check
@@ -112,6 +113,7 @@ class FakeRuntime:
         self, nodes: Sequence[NodeSpec] = (), links: Sequence[LinkSpec] = (), routes: Sequence[RouteSpec] = ()
     ) -> None:
         """Makes nodes, then links, then routes; all or nothing."""
+        check_names(nodes, links)
         names = dict(self._nodes)
         for node in nodes:
             if node.name in names:
@@ -148,13 +150,13 @@ class FakeRuntime:
         """Removes nodes with their processes and links, and links."""
         for node in nodes:
             self._node(node)
-        for link in links:
-            if link not in self._links:
-                raise RefusedError("UnknownLink", f"there is no link {link} in this lab")
-        gone = [link for link in self._links.values() if link.a.node in nodes or link.b.node in nodes]
-        for identifier in {*links, *(link.id for link in gone)}:
-            link = self._links.pop(identifier)
-            for end in (link.a, link.b):
+        for identifier in links:
+            if identifier not in self._links:
+                raise RefusedError("UnknownLink", f"there is no link {identifier} in this lab")
+        gone = [each for each in self._links.values() if each.a.node in nodes or each.b.node in nodes]
+        for identifier in {*links, *(each.id for each in gone)}:
+            removed = self._links.pop(identifier)
+            for end in (removed.a, removed.b):
                 self._down.discard((end.node, end.name))
                 self._addresses.pop((end.node, end.name), None)
                 self._impairments.pop((end.node, end.name), None)

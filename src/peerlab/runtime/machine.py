@@ -58,7 +58,11 @@ class _Daemon(msgspec.Struct, frozen=True):
 _DAEMONS = (
     _Daemon("BIRD", ("bird", "/usr/sbin/bird"), ("--version",), "BIRD", "only for nodes of kind bird: install bird2"),
     _Daemon(
-        "FRR", ("/usr/lib/frr/bgpd", "/usr/libexec/frr/bgpd"), ("--version",), "frr", "only for nodes of kind frr: install frr"
+        "FRR",
+        ("/usr/lib/frr/bgpd", "/usr/libexec/frr/bgpd"),
+        ("--version",),
+        "frr",
+        "only for nodes of kind frr: install frr",
     ),
     _Daemon(
         "OpenBGPD",
@@ -154,20 +158,28 @@ def kernel_facts(rootless: bool) -> tuple[Fact, ...]:
     def ask(*requests: Request) -> Callable[[], None]:
         return lambda: netlink.transact(requests)
 
-    module = "load the kernel module {0} (`sudo modprobe {0}`), or use the distribution's ordinary kernel"
+    link = ask(rtnetlink.veth(near, far))
+    lan = ask(rtnetlink.bridge("try2", 42, derived_mac("try", "2")))
+    rule = ask(rtnetlink.rule(101, to="169.254.0.0/16"))
+    delay = ask(shaping.netem(40, 1, 10, 0, "try0"))
+    rate = ask(shaping.tbf(40, 1000, 1500, "try0"))
     return (
         Fact("namespaces", True, "without root" if rootless else "as root", required=True),
-        _trial("veth", "works", ask(rtnetlink.veth(near, far)), module.format("veth"), True),
-        _trial("bridge", "works", ask(rtnetlink.bridge("try2", 42, derived_mac("try", "2"))), module.format("bridge"), True),
-        _trial("policy rules", "work", ask(rtnetlink.rule(101, to="169.254.0.0/16")), "CONFIG_IP_MULTIPLE_TABLES is needed", True),
-        _trial("forwarding", "can be switched on", _switch_forwarding, "mount /proc/sys writable (a container?)", True),
+        _trial("veth", "works", link, _load("veth"), True),
+        _trial("bridge", "works", lan, _load("bridge"), True),
+        _trial("policy rules", "work", rule, "a kernel with CONFIG_IP_MULTIPLE_TABLES is needed", True),
+        _trial("forwarding", "can be switched on", _switch_forwarding, "make /proc/sys writable (a container?)", True),
         _trial("IPv6", "works", _bind_ipv6, "boot without ipv6.disable=1", True),
-        _trial("AF_PACKET", "works", _open_packet_socket, module.format("af_packet"), True),
-        _trial("TCP MD5", "works", _sign_tcp, "CONFIG_TCP_MD5SIG is needed for sessions with a password"),
-        _trial("netem", "works", ask(shaping.netem(40, 1, 10, 0, "try0")), "only for delay: " + module.format("sch_netem")),
-        _trial("tbf", "works", ask(shaping.tbf(40, 1000, 1500, "try0")), "only for a rate: " + module.format("sch_tbf")),
-        _trial("random loss by nftables", "works", _lose, "only for loss without netem: " + module.format("nft_numgen")),
-    )  # fmt: skip
+        _trial("AF_PACKET", "works", _open_packet_socket, _load("af_packet"), True),
+        _trial("TCP MD5", "works", _sign_tcp, "only for sessions with a password: CONFIG_TCP_MD5SIG is needed"),
+        _trial("netem", "works", delay, "only for delay: " + _load("sch_netem")),
+        _trial("tbf", "works", rate, "only for a rate: " + _load("sch_tbf")),
+        _trial("random loss by nftables", "works", _lose, "only for loss without netem: " + _load("nft_numgen")),
+    )
+
+
+def _load(module: str) -> str:
+    return f"load the kernel module {module} (`sudo modprobe {module}`), or use the distribution's ordinary kernel"
 
 
 def _switch_forwarding() -> None:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,7 +182,12 @@ class NamespaceRuntime:
 
     async def read_file(self, node: str, path: str) -> bytes:
         """A file as the cell sees it; a relative path starts in the node's directory."""
-        return await self._ask(language.ReadFile(node, path), bytes)
+        _, descriptors = await self._call(language.ReadFile(node, path))
+        try:
+            with os.fdopen(descriptors[0], "rb") as opened:
+                return await asyncio.to_thread(opened.read)
+        except OSError as failure:
+            raise RuntimeFailure(f"cannot read {path} in {node}: {failure.strerror}") from failure
 
     # --- processes -------------------------------------------------------------------------------------
 
@@ -397,7 +402,7 @@ def _names(netlink: Netlink) -> dict[int, str]:
     return {fact.index: fact.name for fact in facts}
 
 
-async def _reading(netlink: Netlink, read: Any) -> Any:
+async def _reading(netlink: Netlink, read: Callable[[], Value]) -> Value:
     try:
         return await asyncio.to_thread(read)
     finally:
@@ -424,7 +429,7 @@ async def _drain(descriptor: int) -> bytes:
 
 async def _pour(descriptor: int, text: bytes) -> None:
     """Writes a command's standard input and closes it. A command that does not read it is not our failure."""
-    transport, protocol = await asyncio.get_running_loop().connect_write_pipe(
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(
         asyncio.Protocol, os.fdopen(descriptor, "wb", buffering=0)
     )
     transport.write(text)
@@ -440,9 +445,9 @@ def _pidfd(pid: int) -> int | None:
 
 async def _readable_once(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)

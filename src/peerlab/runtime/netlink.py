@@ -132,11 +132,11 @@ class Netlink:
         finished = False
         while not finished:
             buffer = memoryview(self.socket.recv(RECEIVE_BYTES))
-            for kind, flags, sequence, body in messages_of(buffer):
+            for kind, flags, sequence, answer in messages_of(buffer):
                 if kind != NLMSG_ERROR or not first <= sequence <= last:
                     continue
                 finished = finished or sequence == last
-                number, text = error_of(flags, body)
+                number, text = error_of(flags, answer)
                 if number:
                     yield Failure(requests[sequence - first], number, text)
 

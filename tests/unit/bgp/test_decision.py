@@ -61,6 +61,7 @@ def test_a_step_decides_before_every_later_one(at: int) -> None:
         decision = decide(order)
         assert decision.best is winner
         assert decision.eliminated == {loser: step}
+        assert choose(order, DecisionProfile()) is winner
 
 
 @pytest.mark.parametrize("at", range(len(LADDER)), ids=[row[0].name for row in LADDER])
@@ -107,8 +108,12 @@ def test_a_set_counts_one_in_the_path() -> None:
 def test_med_is_not_compared_between_neighbouring_ases_unless_told() -> None:
     high = candidate("high", asns=(65001, 65009), med=50, router_id="10.0.0.1")
     low = candidate("low", asns=(65002, 65009), med=10, router_id="10.0.0.2")
+    across = DecisionProfile(med_across_ases=True)
     assert decide([high, low]).eliminated == {low: Step.ROUTER_ID}
-    assert decide([high, low], DecisionProfile(med_across_ases=True)).eliminated == {high: Step.MED}
+    assert decide([high, low], across).eliminated == {high: Step.MED}
+    for order in permutations((high, low)):
+        assert choose(order, DecisionProfile()) is high
+        assert choose(order, across) is low
 
 
 def test_med_makes_better_than_not_transitive_and_every_order_still_gives_one_winner() -> None:

@@ -130,9 +130,16 @@ def test_policy_that_looks_at_prefixes_judges_each_prefix_of_a_message() -> None
         "10.2.0.0/16": (False, "bogon"),
     }
     assert (made.counters("s").received, made.counters("s").accepted) == (3, 1)
+    hear(made, "s", attributes(65001, 7, next_hop=NEIGHBOUR), P)
     hear(made, "s", attributes(65001, 8, next_hop=NEIGHBOUR), P)  # a replacement that policy rejects
+    assert made.counters("s").accepted == 0
+    hear(made, "s", attributes(65001, 7, next_hop=NEIGHBOUR), P)
+    assert made.counters("s").accepted == 1
+    hear(made, "s", attributes(65001, 8, next_hop=NEIGHBOUR), P)
     assert made.loc_rib() == []
     assert made.adj_rib_in_pre("s", Prefix(P))[0].reason == "default"
+    hear_withdrawal(made, "s", P, "10.1.0.0/16")
+    assert (made.counters("s").received, made.counters("s").accepted) == (1, 0)
 
 
 class TestNextHops:
@@ -153,6 +160,14 @@ class TestNextHops:
         assert made.take().fib == []  # farther, but packets leave as before
         made.set_next_hops(StaticNextHops([]), 0)
         assert [change.kind for change in made.take().fib] == ["remove"]
+
+    def test_a_route_like_an_earlier_one_sees_the_next_hop_of_now(self) -> None:
+        made = speaker(peer_config("s", 65000))
+        same = attributes(7, next_hop="10.99.0.1")
+        hear(made, "s", same, P)
+        made.set_next_hops(StaticNextHops([]), 0)
+        hear(made, "s", same, "20.0.0.0/8")
+        assert {fact.reason for fact in made.loc_rib()} == {"next hop unreachable"}
 
     def test_the_nearer_exit_is_taken_and_changes_with_the_igp(self) -> None:
         def view(east: int, west: int) -> StaticNextHops:
