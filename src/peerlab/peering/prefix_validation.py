@@ -153,9 +153,7 @@ def _consistent(
     """Announcements that differ between locations are a defect, not a refusal (spec M11)."""
 
     def seen(sessions: Iterable[ObservedSession]) -> set[tuple[tuple[int, ...], tuple[str, ...]]]:
-        return {
-            (mine[s.id].attributes.asns(), mine[s.id].attributes.communities) for s in sessions if s.id in mine
-        }
+        return {(mine[s.id].attributes.asns(), mine[s.id].attributes.communities) for s in sessions if s.id in mine}
 
     here, there = seen(primary), seen(backup or ())
     same = not here or not there or here == there
