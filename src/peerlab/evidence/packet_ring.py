@@ -11,14 +11,12 @@ was sent before, at once.
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import mmap
 import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 from peerlab.runtime.kernel import in_namespace
@@ -91,21 +89,13 @@ Result = TypeVar("Result")
 def in_namespace_at(path: str, work: Callable[[], Result]) -> Result:
     """Runs ``work`` in the network namespace behind ``path``. Sockets made there stay there; the caller does not move.
 
-    ``path`` may also be the kernel's name of a namespace, ``net:[4026532177]``, of which process 1 (a cell's
-    supervisor) holds a descriptor. Raises what ``work`` raised, and OSError when the namespace cannot be entered.
+    Raises what ``work`` raised, and OSError when the namespace cannot be entered.
     """
-    descriptor = os.open(_held_by_supervisor(path) if path.startswith("net:[") else path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return in_namespace(descriptor, work)
     finally:
         os.close(descriptor)
-
-
-def _held_by_supervisor(name: str) -> str:
-    for path in Path("/proc/1/fd").iterdir():
-        if path.readlink().name == name:
-            return str(path)
-    raise FileNotFoundError(errno.ENOENT, "process 1 holds no such namespace", name)
 
 
 def _attach_filter(target: socket.socket) -> None:

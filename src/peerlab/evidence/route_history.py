@@ -35,10 +35,14 @@ class ToldRoute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """Every route told in one direction of one session, by time told. ``gaps`` are UPDATEs that nobody can read."""
+    """Every route told in one direction of one session, by time told.
+
+    ``gaps`` are UPDATEs that nobody can read. After each of ``ends`` nothing stands that was told before it.
+    """
 
     routes: tuple[ToldRoute, ...]
     gaps: tuple[Gap, ...] = ()
+    ends: tuple[int, ...] = ()
 
     def standing(self, at: int) -> dict[Prefix, ToldRoute]:
         """What the peer held at that time."""
@@ -56,6 +60,8 @@ class _Replay:
         self.standing: dict[_Key, ToldRoute] = {}
         self.past: list[ToldRoute] = []
         self.gaps: list[Gap] = []
+        self.ends: list[int] = []
+        self.established: int | None = None
 
     def end(self, connections: Iterable[int], at: int) -> None:
         """The session on these connections is over: nothing of it stands any more."""
@@ -63,8 +69,10 @@ class _Replay:
         for key in [key for key in self.standing if key[0] in over]:
             self._close(key, at, None)
 
-    def end_all(self, at: int) -> None:
-        self.end({key[0] for key in self.standing}, at)
+    def end_all(self, at: int, but: int | None = None) -> None:
+        """The session as a whole is over, or goes on on one connection only."""
+        self.ends.append(at)
+        self.end({key[0] for key in self.standing} - {but}, at)
 
     def _close(self, key: _Key, at: int, by: Message | None) -> None:
         route = self.standing.pop(key, None)
@@ -72,6 +80,10 @@ class _Replay:
             self.past.append(msgspec.structs.replace(route, until=at, ended_by=by))
 
     def update(self, message: Message) -> None:
+        if message.connection != self.established:
+            if self.established is not None:
+                self.end_all(message.at, but=message.connection)
+            self.established = message.connection
         try:
             update = message.decode()
         except WireError as mistake:
@@ -117,9 +129,9 @@ def replay(
 ) -> RouteHistory:
     """Replay one session's messages (of both ends, in order) and connection steps for what ``sender`` told.
 
-    Routes end with their withdrawal or replacement, a NOTIFICATION of either end, the connection's end, a later OPEN
-    of the sender on another connection, or one of ``downs``: times at which a router reported the session down.
-    (A session that dies because its link was cut shows no end on the wire.)
+    Routes end with their withdrawal or replacement, a NOTIFICATION of either end, the connection's end, an UPDATE on
+    another connection (the session stands there now), or one of ``downs``: times at which a router reported the session
+    down. (A session that dies because its link was cut shows no end on the wire.)
     """
     run = _Replay(session, sender)
     events: list[tuple[int, int, Message | ConnectionStep | None]] = [(m.at, 1, m) for m in messages]
@@ -130,10 +142,7 @@ def replay(
             run.end_all(at)
         elif isinstance(event, ConnectionStep) or event.kind == MessageType.NOTIFICATION:
             run.end([event.connection], at)
-        elif event.source == sender:
-            if event.kind == MessageType.OPEN:
-                run.end({key[0] for key in run.standing} - {event.connection}, at)
-            elif event.kind == MessageType.UPDATE:
-                run.update(event)
+        elif event.source == sender and event.kind == MessageType.UPDATE:
+            run.update(event)
     routes = sorted([*run.past, *run.standing.values()], key=lambda route: (route.since, route.prefix))
-    return RouteHistory(routes=tuple(routes), gaps=tuple(run.gaps))
+    return RouteHistory(routes=tuple(routes), gaps=tuple(run.gaps), ends=tuple(run.ends))

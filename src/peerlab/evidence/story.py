@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+TAP_PROCESS = "tap"
+"""Name of the tap's process in ``ProcessExited``: what was sent after it ended is not captured."""
+
 
 EXAMINER = "examiner"
 """Name of the AS of the examiners, and first part of ``connection`` of their sessions (``examiner/CASE``)."""

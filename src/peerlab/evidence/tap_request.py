@@ -13,8 +13,7 @@ LONGEST_REQUEST = 1 << 22
 
 
 class TapConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tap is told at birth. ``nodes`` maps node name to its network namespace:
-    a path, or the kernel's name ``net:[4026532177]`` of one that process 1 (the supervisor) holds.
+    """What the tap is told at birth. ``nodes`` maps node name to the path of its network namespace.
 
     ``output`` is the pcapng file, continued when it exists; ``control`` the Unix socket to listen on.
     ``ring_octets`` is shared out among the nodes that are known at birth.
