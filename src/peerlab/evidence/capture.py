@@ -8,9 +8,10 @@ from peerlab.bgp.attributes import Address
 from peerlab.bgp.session_context import SessionContext
 from peerlab.bgp.wire import HEADER_LENGTH, MessageType, Open, decode_open, negotiate
 from peerlab.errors import WireError
+from peerlab.evidence.connection_fact import Fact, Lifecycle, Missing, Octets, Unreadable
 from peerlab.evidence.message import ConnectionStep, Gap, Garbled, Message
 from peerlab.evidence.pcapng import Frame, Interface, Loss, Reader
-from peerlab.evidence.reassembly import Fact, Lifecycle, Missing, Octets, Reassembler, Unreadable
+from peerlab.evidence.reassembly import Reassembler
 from peerlab.evidence.segment import segment_of
 from peerlab.topology.model import LabModel
 
