@@ -20,24 +20,29 @@ from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.framing import HEADER_LENGTH
 from peerlab.bgp.negotiated import Negotiated
 from peerlab.bgp.next_hop import StaticNextHops
-from peerlab.bgp.policy import OriginAsIn, AsnRange, Policy, PrefixIn, PrefixRange, Statement, Verdict
+from peerlab.bgp.policy import AsnRange, OriginAsIn, Policy, PrefixIn, PrefixRange, Statement, Verdict
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.bgp.update import encode_raw_updates
 
 ACCEPT = Policy(name="accept", statements=(Statement(name="all", verdict=Verdict.ACCEPT),))
+BOGONS = tuple(
+    PrefixRange(Prefix(one), le=32) for one in ("10.0.0.0/8", "192.168.0.0/16", "169.254.0.0/16", "224.0.0.0/3")
+)
 FILTER = Policy(
     name="filter",
     statements=(
         Statement(
             name="bogon",
-            match=(PrefixIn(tuple(PrefixRange(Prefix(one), le=32) for one in ("10.0.0.0/8", "192.168.0.0/16", "169.254.0.0/16", "224.0.0.0/3"))),),
+            match=(PrefixIn(BOGONS),),
             verdict=Verdict.REJECT,
         ),
-        Statement(name="too specific", match=(PrefixIn((PrefixRange(Prefix("0.0.0.0/0"), ge=25),)),), verdict=Verdict.REJECT),
+        Statement(
+            name="too specific", match=(PrefixIn((PrefixRange(Prefix("0.0.0.0/0"), ge=25),)),), verdict=Verdict.REJECT
+        ),
         Statement(name="private origin", match=(OriginAsIn((AsnRange(64512, 65534),)),), verdict=Verdict.REJECT),
         Statement(name="rest", verdict=Verdict.ACCEPT),
     ),
-)  # fmt: skip
+)
 PER_SET = 5
 """Prefixes per attribute set; a full table has about as many."""
 
@@ -76,9 +81,11 @@ def speaker(peers: int, policy: str, listeners: int = 0) -> BgpSpeaker:
     )
     policies = {"accept": ACCEPT, "filter": FILTER}
     made = BgpSpeaker(
-        RouterConfig(node="r", asn=64500, router_id=Address("10.9.9.9"), directory="/", peers=configs, policies=policies),
+        RouterConfig(
+            node="r", asn=64500, router_id=Address("10.9.9.9"), directory="/", peers=configs, policies=policies
+        ),
         0,
-    )  # fmt: skip
+    )
     made.set_next_hops(StaticNextHops([(Prefix("10.0.0.0/8"), 0, None, "e0")]), 0)
     for number in range(1, peers + listeners + 1):
         made.peer_up(f"s{number}", Negotiated(peer_router_id=Address(f"10.8.8.{number}")), 0)

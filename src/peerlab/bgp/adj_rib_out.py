@@ -223,9 +223,7 @@ class AdjRibOut:
         )
 
     def _encode(self, attributes: PathAttributes, raws: Sequence[bytes], *, ebgp: bool) -> list[bytes]:
-        return encode_raw_updates(
-            attributes, raws, self._family, asn4=self._asn4, maximum=self._maximum, ebgp=ebgp
-        )
+        return encode_raw_updates(attributes, raws, self._family, asn4=self._asn4, maximum=self._maximum, ebgp=ebgp)
 
 
 def _add(groups: _Groups, attributes: PathAttributes, raw: bytes) -> None:

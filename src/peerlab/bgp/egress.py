@@ -10,7 +10,8 @@ from collections.abc import Container
 
 import msgspec
 
-from peerlab.bgp.attributes import Family, PathAttributes
+from peerlab.bgp.attribute_type import PARTIAL, TRANSITIVE
+from peerlab.bgp.attributes import Family, PathAttributes, RawAttribute
 from peerlab.bgp.communities import NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, is_transitive_extended
 from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.decision import Path, local_pref
@@ -107,6 +108,8 @@ class Egress:
             attributes, next_hop_self = judgement.attributes, judgement.next_hop_self
         elif self._ebgp:
             return Offer(None, NO_EXPORT_POLICY, path)
+        if attributes.unknown:
+            attributes = msgspec.structs.replace(attributes, unknown=_passed_on(attributes.unknown))
         if self._transparent(path):
             attributes = self._through_route_server(attributes, next_hop_self)
         elif self._ebgp:
@@ -199,3 +202,8 @@ class Egress:
         """Only to Customer as this session's role asks for it (RFC 9234 section 5)."""
         role = self._config.local_role
         return attributes.otc if role is None else otc_on_egress(role, attributes, self._config.local_as)
+
+
+def _passed_on(unknown: tuple[RawAttribute, ...]) -> tuple[RawAttribute, ...]:
+    """Attributes this speaker does not know, as it passes them on: transitive ones, marked Partial (RFC 4271, 5)."""
+    return tuple(RawAttribute(one.flags | PARTIAL, one.type, one.value) for one in unknown if one.flags & TRANSITIVE)

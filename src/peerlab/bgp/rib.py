@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from peerlab.bgp.attributes import Address
 from peerlab.bgp.decision import DecisionProfile, Path, choose
 from peerlab.bgp.next_hop import Resolution
 
@@ -105,7 +106,7 @@ class Rib:
             if held is None:
                 winner = None
             elif isinstance(held, Path):
-                winner = held if held.is_resolvable() else None
+                winner = None if held.head[0] else held
             else:
                 winner = choose(held, profile)
             old = best.get(raw)
@@ -137,8 +138,13 @@ class Rib:
         return moves
 
 
-def _way(path: Path | None) -> tuple[bool, Resolution | None] | None:
-    """How packets leave by a path. An originated prefix that is connected leaves no trace in the FIB (None)."""
-    if path is None or (path.resolution is None and not path.blackhole):
-        return None
-    return path.blackhole, path.resolution
+def _way(path: Path | None) -> tuple[Address, str] | bool:
+    """How packets leave by a path: a gateway and its interface, dropped (True), or untouched by BGP (False).
+
+    The latter is so without a path, and for an originated prefix that is connected.
+    """
+    if path is None:
+        return False
+    if path.resolution is None:
+        return path.blackhole
+    return path.resolution.gateway, path.resolution.interface

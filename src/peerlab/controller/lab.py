@@ -7,6 +7,7 @@ Any number of controllers may come and go: what a lab is stands in its state dir
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,10 +16,10 @@ import msgspec
 
 from peerlab.controller.observe import read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, desired_ends, plan
-from peerlab.controller.reconcile import carry_out
+from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
-from peerlab.errors import RuntimeFailure, TimedOut
+from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
     Event,
     LabConverged,
@@ -33,7 +34,7 @@ from peerlab.evidence.log import EventLog
 from peerlab.evidence.snapshot import SessionFact, Snapshot
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.trace import Trace
-from peerlab.runtime.base import Runtime
+from peerlab.runtime.base import ProcessExit, Runtime
 from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
@@ -44,6 +45,9 @@ CONNECT_WITHIN = 15.0
 """Seconds in which a router just forked has to open its control socket."""
 
 ROUTER_SOCKET = "router.sock"
+
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+"""Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 
 def now_ns() -> int:
@@ -130,14 +134,41 @@ class Lab:
                 self._note_sessions(node, facts)
             return client
 
-    async def _connect(self, node: str) -> Any:
+    async def _connect(self, node: str) -> socket.socket:
+        """Connect to a router that may just have been forked; its end is noticed at once, with its last words."""
+        exits = self.runtime.exits()
+        connecting = asyncio.ensure_future(self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN))
+
+        async def ended() -> ProcessExit | None:
+            async for one in exits:
+                if one.node == node and one.process == ROUTER_PROCESS:
+                    return one
+            return None
+
+        ending = asyncio.ensure_future(ended())
         try:
-            return await self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN)
-        except RuntimeFailure as error:
+            await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done() or connecting.exception() is not None:
+                running = {p.node for p in (await self.runtime.observe()).processes if p.name == ROUTER_PROCESS}
+                if node not in running:
+                    raise RuntimeFailure(f"router {node} does not run: {await self.router_log(node)}")
+            return await connecting
+        except TimedOut as error:
             raise RuntimeFailure(
-                f"router {node} does not answer on its control socket ({error}); "
-                f"see `peerlab inspect {self.store.name}` and the node's router.log"
+                f"router {node} runs but does not answer on its control socket: {await self.router_log(node)}"
             ) from error
+        finally:
+            connecting.cancel()
+            ending.cancel()
+            await asyncio.gather(connecting, ending, return_exceptions=True)
+
+    async def router_log(self, node: str) -> str:
+        """The last line that a router wrote to its log, for people."""
+        try:
+            lines = (await self.runtime.read_file(node, f"{ROUTER_PROCESS}.log")).decode(errors="replace").split("\n")
+        except PeerlabError as error:
+            return f"its log cannot be read ({error})"
+        return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
         event = msgspec.convert(notice, SessionStateChanged | RouterNotice)
@@ -170,6 +201,8 @@ class Lab:
 
         async def watch() -> None:
             async for ended in exits:
+                if ended.process not in LASTING_PROCESSES:
+                    continue
                 self.record(
                     ProcessExited(
                         at=ended.at_ns,

@@ -210,9 +210,7 @@ async def prove_never_forwarded(rehearsal: Rehearsal, wire: Wire) -> None:
                 },
             )
         )
-        sender = await lab.runtime.task(
-            wire.connection.peer, RAW_SEND, {"interface": wire.peer.name, "frames": frames}
-        )
+        sender = await lab.runtime.task(wire.connection.peer, RAW_SEND, {"interface": wire.peer.name, "frames": frames})
         await sender.result()
         delivered, leaked = await _crossings(records, way)
     finally:
@@ -236,7 +234,7 @@ async def _crossings(records: object, way: _Exit) -> tuple[int, list[dict[str, s
     async def read() -> None:
         nonlocal delivered
         async for record in records:  # type: ignore[attr-defined]
-            if FOREIGN_SOURCE == record["source"] or FOREIGN_DESTINATION == record["destination"]:
+            if record["source"] == FOREIGN_SOURCE or record["destination"] == FOREIGN_DESTINATION:
                 place = {"node": way.neighbour, "interface": way.neighbour_interface.name}
                 leaked.append({**place, "frame": record["hex"]})
             elif record["destination"] == way.target:
@@ -260,5 +258,3 @@ def _frames(wire: Wire, way: _Exit) -> list[str]:
         for source, destination in pairs
         for _ in range(FRAMES_EACH)
     ]
-
-

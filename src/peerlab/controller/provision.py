@@ -153,7 +153,5 @@ class Provisioner:
                 changed.setdefault((edge.node, edge.stage), []).append(edge.session)
         self._stages = standing
         for (node, stage), sessions in changed.items():
-            self.lab.record(
-                PolicyStageChanged(at=ordered, node=node, sessions=tuple(sorted(sessions)), stage=stage)
-            )
+            self.lab.record(PolicyStageChanged(at=ordered, node=node, sessions=tuple(sorted(sessions)), stage=stage))
         return steps

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.controller import probing
@@ -14,7 +15,8 @@ from peerlab.evidence.events import StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.peering import command as ask
 from peerlab.peering.enums import ConnectionState
-from peerlab.peering.requests import connection_verdicts, requests_from
+from peerlab.peering.judgement import connection_verdicts
+from peerlab.peering.requests import requests_from
 from peerlab.router.protocol import Announce, RefreshSession, ShutSession, Withdraw
 from peerlab.topology.model import ConnectionRequest, NodeKind, PeeringRequest, Session
 
@@ -54,9 +56,7 @@ async def request(rehearsal: Rehearsal) -> None:
             desk.command(put)
     for peering, connection in connections(rehearsal):
         loa = f"LOA-{peering.name}-{connection.name}" if connection.link else ""
-        desk.command(
-            ask.ApproveConnection(peering=peering.name, connection=connection.name, loa=loa)
-        )
+        desk.command(ask.ApproveConnection(peering=peering.name, connection=connection.name, loa=loa))
     for peering in rehearsal.model.peerings:
         desk.is_refused(ask.DeletePeering(peering=peering.name))
     await desk.realise()
@@ -188,9 +188,7 @@ async def validate(rehearsal: Rehearsal) -> None:
     seen = await rehearsal.lab.look()
     for peering, connection in connections(rehearsal):
         verdicts = connection_verdicts(rehearsal.model, peering, connection, seen)
-        desk.command(
-            ask.JudgeValidation(peering=peering.name, connection=connection.name, verdicts=verdicts)
-        )
+        desk.command(ask.JudgeValidation(peering=peering.name, connection=connection.name, verdicts=verdicts))
     failed = [
         f"{peering.name}/{connection.name}"
         for peering, connection in connections(rehearsal)
@@ -238,7 +236,7 @@ async def prove_both_ways(rehearsal: Rehearsal, name: str) -> None:
         return
     service = services[0]
     pairs = [pair for customer in customers for pair in ((customer, service), (service, customer))]
-    works = []
+    works: list[Coroutine[Any, Any, object]] = []
     for source, destination in pairs:
         for family in Family:
             works.append(probing.ping(lab, name, source, destination, family))

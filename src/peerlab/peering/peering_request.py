@@ -25,9 +25,10 @@ _DELETE_REFUSED = frozenset(
         ConnectionState.PROVISIONING_COMPLETED,
         ConnectionState.VALIDATING,
         ConnectionState.EXTERNAL_BLOCKER,
+        ConnectionState.APPROVED,
     }
 )
-"""S3 names the first two; the states between them are the writer's inference."""
+"""S3 names the first two; the others are the writer's inference: Approved is Exchange's ProvisioningStarted."""
 
 
 def put_peering(work: Work, command: PutPeering) -> None:
@@ -63,7 +64,7 @@ def delete_peering(work: Work, command: DeletePeering) -> None:
     busy = [c for c in peering.connections if c.state in _DELETE_REFUSED]
     if busy:
         raise refusal.not_supported(f"Peering {peering.name} cannot be deleted while it is provisioned: {labels(busy)}")
-    alive = [c for c in peering.connections if not _deletable(peering, c)]
+    alive = [c for c in peering.connections if not _deletable(c)]
     if alive:
         raise refusal.not_supported(
             f"Peering {peering.name} cannot be deleted by its owner any more: {labels(alive)}; "
@@ -74,11 +75,8 @@ def delete_peering(work: Work, command: DeletePeering) -> None:
     remove_peering(work, work.ledger.peerings[peering.key])
 
 
-def _deletable(peering: PeeringRecord, connection: ConnectionRecord) -> bool:
-    states = {ConnectionState.PENDING_APPROVAL, ConnectionState.PROVISIONING_FAILED}
-    if peering.kind is Kind.EXCHANGE:
-        states.add(ConnectionState.APPROVED)
-    return connection.state in states
+def _deletable(connection: ConnectionRecord) -> bool:
+    return connection.state in (ConnectionState.PENDING_APPROVAL, ConnectionState.PROVISIONING_FAILED)
 
 
 def _wanted(work: Work, command: PutPeering) -> PeeringRecord:

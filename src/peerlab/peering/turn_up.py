@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from peerlab.bgp.attributes import Prefix
 from peerlab.evidence.events import ValidationJudged
 from peerlab.peering import mail, refusal
 from peerlab.peering.addressing import (
@@ -15,6 +16,7 @@ from peerlab.peering.addressing import (
     link_test_range,
     next_free_prefix,
 )
+from peerlab.peering.catalogue import ReservedPrefixes
 from peerlab.peering.command import (
     ApproveConnection,
     AssignAddresses,
@@ -42,12 +44,19 @@ from peerlab.peering.validation import SESSION_RULES
 from peerlab.peering.verdict import RuleVerdict, failures
 from peerlab.peering.work import Work
 
+DEFAULT_MAX_PREFIXES_V4, DEFAULT_MAX_PREFIXES_V6 = 1000, 100
+"""Limits of a session whose request named none: the values of the documented examples (spec 3.0)."""
+
 
 def approve(work: Work, command: ApproveConnection) -> None:
     """Direct: the LOA is on its way. Exchange: the peer gets Microsoft's addresses."""
     peering, connection = work.connection(command.peering, command.connection)
     if command.loa and peering.kind is Kind.DIRECT:
-        work.replace(peering.key, msgspec.structs.replace(connection, loa=command.loa))
+        connection = msgspec.structs.replace(connection, loa=command.loa)
+        work.replace(peering.key, connection)
+    reserved = work.catalogue.reserved.get(f"{peering.key}/{connection.label}")
+    if reserved is not None and connection.address_provider is SessionAddressProvider.MICROSOFT:
+        _assign(work, peering, connection, reserved)
     after = work.step(peering.key, connection.label, Trigger.APPROVE) or connection
     work.emit(*mail.connection_approved(work.now, work.mail_of(peering), peering, after, after.loa or ""))
 
@@ -75,22 +84,41 @@ def assign_addresses(work: Work, command: AssignAddresses) -> None:
     _require(
         connection, ConnectionState.PENDING_APPROVAL, ConnectionState.PROVISIONING_STARTED, what="address assignment"
     )
-    pools = ((work.catalogue.pool_v4, 31, connection.v4, 1000), (work.catalogue.pool_v6, 127, connection.v6, 100))
+    _assign(work, peering, connection, _free(work, connection))
+
+
+def _free(work: Work, connection: ConnectionRecord) -> ReservedPrefixes:
     taken = [s.prefix for s in _all_sessions(work) if s.prefix is not None]
-    families: list[FamilySession | None] = []
-    for pool, length, session, default_limit in pools:
-        if (session is not None and session.addressed) or pool is None:
-            families.append(session)
-            continue
-        prefix = next_free_prefix(pool, length, taken)
-        if prefix is None:
-            raise refusal.bad_argument(f"No subnet is left in {pool}; use sessionAddressProvider Peer")
-        ends = direct_addresses(prefix)
-        limit = session.max_prefixes if session else default_limit
-        families.append(FamilySession(prefix=prefix, peer=ends.peer, microsoft=ends.microsoft, max_prefixes=limit))
-    assigned = msgspec.structs.replace(connection, v4=families[0], v6=families[1])
+    found: list[Prefix | None] = []
+    for pool, length, session in (
+        (work.catalogue.pool_v4, 31, connection.v4),
+        (work.catalogue.pool_v6, 127, connection.v6),
+    ):
+        prefix = None
+        if pool is not None and not (session is not None and session.addressed):
+            prefix = next_free_prefix(pool, length, taken)
+            if prefix is None:
+                raise refusal.bad_argument(f"No subnet is left in {pool}; use sessionAddressProvider Peer")
+        found.append(prefix)
+    return ReservedPrefixes(v4=found[0], v6=found[1])
+
+
+def _assign(work: Work, peering: PeeringRecord, connection: ConnectionRecord, prefixes: ReservedPrefixes) -> None:
+    assigned = msgspec.structs.replace(
+        connection,
+        v4=_addressed(connection.v4, prefixes.v4, DEFAULT_MAX_PREFIXES_V4),
+        v6=_addressed(connection.v6, prefixes.v6, DEFAULT_MAX_PREFIXES_V6),
+    )
     work.replace(peering.key, assigned)
     work.emit(*mail.addresses_assigned(work.now, work.mail_of(peering), peering, assigned))
+
+
+def _addressed(session: FamilySession | None, prefix: Prefix | None, limit: int) -> FamilySession | None:
+    if prefix is None:
+        return session
+    ends = direct_addresses(prefix)
+    limit = session.max_prefixes if session else limit
+    return FamilySession(prefix=prefix, peer=ends.peer, microsoft=ends.microsoft, max_prefixes=limit)
 
 
 def start_link_test(work: Work, command: StartLinkTest) -> None:

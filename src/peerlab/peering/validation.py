@@ -21,12 +21,13 @@ DEFAULT_ROUTES = frozenset({"0.0.0.0/0", "::/0"})
 
 
 class ObservedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """One session of a connection as the edge router reports it.
+    """One session of a connection as the edge router reports it. ``id`` tells sessions with one peer address apart.
 
     ``accepted`` and ``advertised`` count routes after import policy and in Adj-RIB-Out. ``max_prefixes`` is what the
     peering request allows. ``route_server`` sessions have no first-AS rule (RFC 7947 section 2.2.2.2).
     """
 
+    id: str
     peer: Address
     family: Family
     router: str
@@ -40,9 +41,9 @@ class ObservedSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObservedRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """A route in Adj-RIB-In before policy. ``session`` is the peer's address; ``rpki`` RFC 6811's state or None."""
+    """A route in Adj-RIB-In before policy. ``session`` is the session's id; ``rpki`` RFC 6811's state or None."""
 
-    session: Address
+    session: str
     prefix: Prefix
     attributes: PathAttributes
     rpki: str | None = None
@@ -57,26 +58,31 @@ def validate_sessions(
 ) -> tuple[RuleVerdict, ...]:
     """One verdict per rule of ``SESSION_RULES``. ``routes`` None means that the RIBs could not be read.
 
-    ``sessions`` are all sessions the connection should have; one that does not exist is reported in state ``Idle``.
+    ``sessions`` are all sessions the connection should have, one that does not exist included in whatever state;
+    every route is of one of them.
     """
     ranges = tuple(public_ranges)
     verdicts = [_established(sessions, agreed_asn), _denied(sessions)]
     if routes is None:
         return (*verdicts, *(_missing(rule) for rule in SESSION_RULES[2:]))
-    servers = {s.peer for s in sessions if s.route_server}
-    agreed = {s.peer: s.peer_as for s in sessions}
+    by_id = {s.id: s for s in sessions}
 
     def first_as_differs(route: ObservedRoute) -> bool:
-        return route.session not in servers and route.attributes.first_as() != agreed.get(route.session)
+        session = by_id[route.session]
+        return not session.route_server and route.attributes.first_as() != session.peer_as
+
+    def every(rule: str, fault: str, broken: Callable[[ObservedRoute], bool]) -> RuleVerdict:
+        bad = [f"{r.prefix} from {by_id[r.session].peer} {fault}" for r in routes if broken(r)]
+        return RuleVerdict(rule=rule, passed=not bad, message="; ".join(bad))
 
     return (
         *verdicts,
-        _every(routes, "VAL-05", "is in special-purpose space", lambda r: is_special_route(r, ranges)),
-        _every(routes, "POL-10", "is a default route", lambda r: r.prefix in DEFAULT_ROUTES),
-        _every(routes, "POL-12", f"has AS{EXPRESSROUTE} in its path", lambda r: EXPRESSROUTE in r.attributes.asns()),
-        _every(routes, "POL-13", "does not begin with the peer's AS", first_as_differs),
+        every("VAL-05", "is in special-purpose space", lambda r: is_special_route(r, ranges)),
+        every("POL-10", "is a default route", lambda r: r.prefix in DEFAULT_ROUTES),
+        every("POL-12", f"has AS{EXPRESSROUTE} in its path", lambda r: EXPRESSROUTE in r.attributes.asns()),
+        every("POL-13", "does not begin with the peer's AS", first_as_differs),
         _within_limits(sessions, routes),
-        _every(routes, "POL-20", "is RPKI invalid", lambda r: r.rpki == "invalid"),
+        every("POL-20", "is RPKI invalid", lambda r: r.rpki == "invalid"),
     )
 
 
@@ -108,17 +114,10 @@ def _denied(sessions: Sequence[ObservedSession]) -> RuleVerdict:
     return RuleVerdict(rule="POL-02", passed=not open_ones, message="; ".join(open_ones))
 
 
-def _every(
-    routes: Iterable[ObservedRoute], rule: str, fault: str, broken: Callable[[ObservedRoute], bool]
-) -> RuleVerdict:
-    bad = [f"{r.prefix} from {r.session} {fault}" for r in routes if broken(r)]
-    return RuleVerdict(rule=rule, passed=not bad, message="; ".join(bad))
-
-
 def _within_limits(sessions: Iterable[ObservedSession], routes: Sequence[ObservedRoute]) -> RuleVerdict:
     bad: list[str] = []
     for session in sessions:
-        count = sum(1 for r in routes if r.session == session.peer)
+        count = sum(1 for r in routes if r.session == session.id)
         if count > session.max_prefixes:
             bad.append(f"session with {session.peer} sent {count} prefixes, more than {session.max_prefixes}")
     return RuleVerdict(rule="POL-15", passed=not bad, message="; ".join(bad))

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import msgspec
 from exabgp.bgp.message import Notify
 from exabgp.configuration.configuration import Configuration
-from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.reactor.listener import Listener
 from exabgp.reactor.network.error import LostConnection
@@ -27,7 +26,6 @@ from exabgp.version import release
 
 from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.notification import ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDOWN, CEASE, PEER_DECONFIGURED
-from peerlab.bgp.notification import Notification as Farewell
 from peerlab.bgp.open import Open, decode_open
 from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router.engine_session import DEFAULT_HOP_LIMIT, SessionPeer, take_over
@@ -94,19 +92,17 @@ def _unheard(message: Any, source: str = "", level: str = "") -> None:
     """ExaBGP's chatter; its own ``log.silence`` cannot take all of its own calls."""
 
 
-def warm_up() -> None:
-    """Everything about ExaBGP that all routers of a lab have in common: do it once, before forking."""
+def warm_up(sample: str) -> None:
+    """Everything about ExaBGP that all routers of a lab have in common: do it once, before forking.
+
+    ``sample`` is a configuration as peerlab writes it. Raises Unsupported when ExaBGP does not know it.
+    """
     check_release()
     take_over()
     log.debug = log.info = log.warning = _unheard
-    getenv()
-    sample = (
-        "neighbor 192.0.2.1 { router-id 192.0.2.0; local-address 192.0.2.0; local-as 64500; peer-as 64501; "
-        "hold-time 9; manual-eor true; md5-password x; passive true; listen 179; "
-        "capability { route-refresh enable; } family { ipv4 unicast; ipv6 unicast; } }"
-    )
-    if not Configuration([sample], text=True).reload():
-        raise Unsupported(f"ExaBGP {release} does not read the configuration that peerlab writes")
+    configuration = Configuration([sample], text=True)
+    if not configuration.reload():
+        raise Unsupported(f"ExaBGP {release} does not read what peerlab writes: {str(configuration.error).strip()}")
 
 
 class Engine:
@@ -131,6 +127,9 @@ class Engine:
 
         Raises RuntimeFailure when ExaBGP does not accept the file or a session has no neighbor in it.
         """
+        peers = tuple(peers)
+        if not peers:  # ExaBGP takes a file without a neighbor for a broken one
+            return
         parsed = Configuration([os.fspath(configuration)])
         if not parsed.reload():
             raise RuntimeFailure(f"ExaBGP refuses {configuration}: {str(parsed.error).strip()}")
@@ -218,8 +217,7 @@ class Engine:
     def close(self, session: str, code: int, subcode: int, data: bytes, reason: str) -> None:
         """End a session with this NOTIFICATION; it comes back by itself unless held down."""
         driven = self._known(session)
-        words = Farewell(code, subcode, data).name()
-        driven.peer.end(Notify(code, subcode, data), f"NOTIFICATION sent: {words}" + (f" ({reason})" if reason else ""))
+        driven.peer.end(Notify(code, subcode, data), reason)
         self._run_soon(session)
 
     def lose_link(self, interface: str) -> None:
@@ -255,10 +253,9 @@ class Engine:
         self._listener.stop()
 
     def _end(self, driven: _Driven, subcode: int, communication: str) -> None:
-        text = communication.encode()[:255].decode(errors="ignore")
-        data = bytes([len(text.encode())]) + text.encode() if text else b""
-        words = Farewell(CEASE, subcode, data).name() + (f' "{text}"' if text else "")
-        driven.peer.end(Notify(CEASE, subcode, data), f"NOTIFICATION sent: {words}")
+        """A Cease with a shutdown communication (RFC 9003), cut to the 255 octets it may have."""
+        text = communication.encode()[:255].decode(errors="ignore").encode()
+        driven.peer.end(Notify(CEASE, subcode, bytes([len(text)]) + text if text else b""), "")
 
     # listening
 

@@ -117,12 +117,13 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self.shut = False
         self.link_lost = ""
         self.remark = ""
-        """Why the session ends, when more is known than ExaBGP says."""
+        """Why the session ends, in words that ExaBGP does not have."""
         self.reason = ""
         """Why the session ended last, in words."""
         self._ending: BaseException | None = None
         self._connecting: Any = None
         self._wake = 0.0
+        self.generator: Any = None
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()
@@ -155,8 +156,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
 
     def notification_came(self, notification: Notification) -> None:
         """The peer ends the session."""
-        text = notification.communication()
-        self.remark = f"NOTIFICATION received: {notification.name()}" + (f' "{text}"' if text else "")
+        self.remark = f"NOTIFICATION received: {_words(notification)}"
 
     def descriptor_closes(self) -> None:
         """The session's socket is about to be closed."""
@@ -214,8 +214,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
                 continue
         except StopIteration:
             pass
-        except (NetworkError, Notify):  # it had not begun yet, so nobody was there to catch
-            self._reset(remark)
+        except (NetworkError, Notify) as unheard:  # it had not begun yet, so nobody was there to catch
+            self._reset(remark, unheard)
         self._abandon_connecting()
         self.generator = None
 
@@ -315,9 +315,19 @@ class SessionPeer(Peer):  # type: ignore[misc]
 
     def _close(self, message: str = "", error: Any = "") -> None:
         """Everything that ends a connection comes through here."""
-        self.reason = self.remark or str(error) or message
+        if isinstance(error, Notify):
+            why = f" ({self.remark})" if self.remark else ""
+            self.reason = f"NOTIFICATION sent: {_words(Notification(error.code, error.subcode, error.data))}{why}"
+        else:
+            self.reason = self.remark or str(error) or message
         self.remark = ""
         self._abandon_connecting()
         self.recv_timer = None
         super()._close(message, error)
         self._ending = None
+
+
+def _words(notification: Notification) -> str:
+    """A NOTIFICATION for people: its name, and what the one who sent it had to say (RFC 9003)."""
+    text = notification.communication()
+    return notification.name() + (f' "{text}"' if text else "")

@@ -118,8 +118,8 @@ class Fib:
 
     def _batch(self, changes: Sequence[FibChange]) -> list[FibRefusal]:
         refusals = []
-        parts = []
-        sent = []
+        parts: list[bytes] = []
+        sent: list[FibChange] = []
         for change in changes:
             try:
                 parts.append(self._pack(change, len(sent)))

@@ -47,7 +47,11 @@ class InterfaceState(msgspec.Struct, frozen=True):
 
 
 class LinkMonitor:
-    """All interfaces by name, kept current. ``changed`` is called once per batch of news with the names concerned."""
+    """All interfaces by name, kept current. ``changed`` is called with the names concerned.
+
+    Every loss and return of carrier is told by itself, even when the other follows at once: the kernel has thrown out
+    routes in between. Addresses are told once per batch of news.
+    """
 
     def __init__(self, loop: Loop, changed: Callable[[frozenset[str]], None]) -> None:
         self.interfaces: dict[str, InterfaceState] = {}
@@ -94,6 +98,15 @@ class LinkMonitor:
 
     def _read(self, _: int) -> None:
         before = dict(self.interfaces)
+
+        def tell() -> None:
+            nonlocal before
+            names = before.keys() | self.interfaces.keys()
+            changed = frozenset(name for name in names if before.get(name) != self.interfaces.get(name))
+            before = dict(self.interfaces)
+            if changed:
+                self._changed(changed)
+
         while True:
             try:
                 block = self._news.recv(1 << 16)
@@ -105,13 +118,13 @@ class LinkMonitor:
                 self._take_stock()  # news were lost: read everything anew
                 continue
             for kind, _, _, body in messages_of(memoryview(block)):
-                self._note(kind, bytes(body))
-        names = before.keys() | self.interfaces.keys()
-        changed = frozenset(name for name in names if before.get(name) != self.interfaces.get(name))
-        if changed:
-            self._changed(changed)
+                if self._note(kind, bytes(body)):
+                    tell()
+        tell()
 
-    def _note(self, kind: int, body: bytes) -> None:
+    def _note(self, kind: int, body: bytes) -> bool:
+        """Take one piece of news in. True when an interface's carrier changed."""
+        before_all = {name: interface.carrier for name, interface in self.interfaces.items()}
         if kind in (RTM_NEWLINK, RTM_DELLINK):
             link = link_fact(body)
             before = self._names.get(link.index)
@@ -130,3 +143,4 @@ class LinkMonitor:
             if known is not None:
                 changed = known.addresses | {fact.address} if kind == RTM_NEWADDR else known.addresses - {fact.address}
                 self.interfaces[fact.interface] = msgspec.structs.replace(known, addresses=changed)
+        return before_all != {name: interface.carrier for name, interface in self.interfaces.items()}

@@ -46,16 +46,12 @@ class Loop:
         self._timers: list[Timer] = []
         self._soon: deque[Task] = deque()
         self._running = False
+        self._afterwards: list[Task] = []
 
     @staticmethod
     def now() -> float:
         """Seconds of the monotonic clock."""
         return time.monotonic()
-
-    @property
-    def idle(self) -> bool:
-        """True when nothing waits for its turn (descriptors and timers aside)."""
-        return not self._soon
 
     def watch(self, descriptor: int, events: int, watcher: Watcher) -> None:
         """Call ``watcher`` whenever ``descriptor`` is ready for ``events``; again to change either."""
@@ -85,6 +81,10 @@ class Loop:
     def soon(self, task: Task) -> None:
         """Call ``task`` in the next turn, after the descriptors that are ready now."""
         self._soon.append(task)
+
+    def after_each_turn(self, task: Task) -> None:
+        """Call ``task`` whenever a turn is over, from now on."""
+        self._afterwards.append(task)
 
     def stop(self) -> None:
         """Leave ``run`` after this turn."""
@@ -123,6 +123,8 @@ class Loop:
                 task()
         for _ in range(len(self._soon)):
             self._soon.popleft()()
+        for afterwards in self._afterwards:
+            afterwards()
 
     def _patience(self, within: float | None) -> float | None:
         if self._soon:

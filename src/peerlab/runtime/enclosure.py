@@ -35,7 +35,7 @@ from peerlab.runtime.language import as_fault
 from peerlab.runtime.launch import NODES_DIRECTORY
 from peerlab.runtime.supervisor import Supervisor, log_line
 
-__all__ = ["main"]
+__all__ = ["enter_namespaces", "main"]
 
 APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
@@ -54,7 +54,7 @@ def _take_name(lab: str) -> socket.socket:
     return listener
 
 
-def _enter_namespaces() -> None:
+def enter_namespaces() -> None:
     """Leaves the calling process in new namespaces; its next child is pid 1 of the cell."""
     user, group = os.getuid(), os.getgid()
     if user == 0:
@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         listener = _take_name(lab)
-        _enter_namespaces()
+        enter_namespaces()
         pid = os.fork()
         if pid:
             tell({"pid": pid})

@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.runtime import rtnetlink
@@ -171,6 +171,8 @@ class Fabric:
         self._indices = itertools.count(FIRST_INDEX)
         self.links: dict[str, LinkSpec] = {}
         self.impairments: dict[tuple[str, str], Impairment] = {}
+        self.before_removal: Callable[[LinkSpec], None] = lambda _: None
+        """Called with a link while it still exists, for whoever has put something on it."""
 
     def node(self, name: str) -> Node:
         """The node of that name; refuses an unknown one."""
@@ -236,8 +238,9 @@ class Fabric:
             self.nodes[near_spec.node].netlink.transact([rtnetlink.veth(near, far)])
             self.links[spec.id] = spec
             for end_spec, end in ((near_spec, near), (far_spec, far)):
+                self.nodes[end_spec.node].interfaces[end_spec.name] = Interface(end_spec, end.index, spec.id)
+            for end_spec, end in ((near_spec, near), (far_spec, far)):
                 node = self.nodes[end_spec.node]
-                node.interfaces[end_spec.name] = Interface(end_spec, end.index, spec.id)
                 requests = finish.setdefault(end_spec.node, [])
                 where = f"{end_spec.node}/{end_spec.name}"
                 if end is far:
@@ -274,7 +277,9 @@ class Fabric:
         return found
 
     def _delete_link(self, identifier: str) -> None:
-        spec = self.links.pop(identifier)
+        spec = self.links[identifier]
+        self.before_removal(spec)
+        del self.links[identifier]
         node = self.nodes[spec.a.node]
         request = rtnetlink.link_delete(node.interface(spec.a.name).index, f"remove the link {identifier}")
         try:
@@ -285,7 +290,6 @@ class Fabric:
                 raise
         for end in (spec.a, spec.b):
             self.nodes[end.node].interfaces.pop(end.name, None)
-            self.impairments.pop((end.node, end.name), None)
 
     def far_end(self, node: str, interface: str) -> InterfaceSpec:
         """The other end of the wire at an interface."""

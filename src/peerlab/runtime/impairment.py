@@ -16,7 +16,7 @@ import msgspec
 
 from peerlab.errors import RefusedError, Unsupported
 from peerlab.runtime import shaping
-from peerlab.runtime.base import Direction, Impairment, InterfaceSpec
+from peerlab.runtime.base import Direction, Impairment, InterfaceSpec, LinkSpec
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
@@ -45,6 +45,7 @@ class Impairer:
 
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
+        fabric.before_removal = self._clean
 
     def sender(self, node: str, interface: str, direction: Direction) -> InterfaceSpec:
         """The interface that sends into that direction of the wire."""
@@ -73,6 +74,11 @@ class Impairer:
         end = self.sender(node, interface, direction)
         if self.fabric.impairments.pop((end.node, end.name), None) is not None:
             self._remove(end)
+
+    def _clean(self, link: LinkSpec) -> None:
+        """Cleans a link that is about to go: since Linux 6.16 a hook waits for the next interface of that name."""
+        for end in (link.a, link.b):
+            self.clear(end.node, end.name, "out")
 
     def _apply(self, end: InterfaceSpec, wanted: Impairment) -> str:
         where = f"{end.node}/{end.name}"
@@ -137,7 +143,7 @@ class Impairer:
             _unless_absent(partial(self._commit, place, [removal]))
 
     def _table(self, place: InterfaceSpec, hook: int) -> str:
-        """Named by the interface's index, which a node uses once: a new interface of the old name starts clean."""
+        """Named by the interface's index, which the cell uses once."""
         index = self.fabric.node(place.node).interface(place.name).index
         return f"peerlab-{'out' if hook == shaping.HOOK_EGRESS else 'in'}-{index}"
 

@@ -116,7 +116,6 @@ class Spawn(msgspec.Struct, frozen=True, tag="spawn"):
     environment: dict[str, str] = {}
     stdio: int = 0
     owned: bool = False
-    terminal: bool = False
 
 
 class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
@@ -143,10 +142,11 @@ class Signal(msgspec.Struct, frozen=True, tag="signal"):
 
 
 class UnixConnect(msgspec.Struct, frozen=True, tag="unix_connect"):
-    """Connects to a Unix socket inside the cell and hands the connection over."""
+    """Connects to a Unix socket inside the cell, now or ``within`` seconds, and hands the connection over."""
 
     node: str
     path: str
+    within: float = 0.0
 
 
 class StartTask(msgspec.Struct, frozen=True, tag="start_task"):
@@ -165,7 +165,7 @@ class PutFiles(msgspec.Struct, frozen=True, tag="put_files"):
 
 
 class ReadFile(msgspec.Struct, frozen=True, tag="read_file"):
-    """Reads a file; a relative path starts in the node's directory."""
+    """Opens a file and hands it over; a relative path starts in the node's directory."""
 
     node: str
     path: str

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +44,6 @@ __all__ = ["NamespaceRuntime", "attach", "list_labs", "start_cell"]
 
 CALL_SECONDS = 60.0
 SHUTDOWN_SECONDS = 20.0
-_RETRY_FIRST, _RETRY_MOST = 0.002, 0.05
 FAMILIES: Mapping[Family, int] = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 Value = TypeVar("Value")
@@ -129,7 +128,9 @@ class NamespaceRuntime:
         except OSError:
             self._disconnect(f"the supervisor of lab {self.lab} is gone, and with it the lab")
 
-    async def _call(self, ask: Ask, descriptors: Sequence[int] = ()) -> tuple[bytes, list[int]]:
+    async def _call(
+        self, ask: Ask, descriptors: Sequence[int] = (), answer_within: float = CALL_SECONDS
+    ) -> tuple[bytes, list[int]]:
         if not self._open:
             raise RuntimeFailure(f"lab {self.lab} is not attached any more")
         self._calls += 1
@@ -139,10 +140,10 @@ class NamespaceRuntime:
         self._channel.queue(self._encode(Call(number, ask, len(descriptors))), descriptors)
         self._writable()
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(answer_within):
                 return await future
         except TimeoutError:
-            raise TimedOut(f"the supervisor's answer to {type(ask).__name__}", CALL_SECONDS) from None
+            raise TimedOut(f"the supervisor's answer to {type(ask).__name__}", answer_within) from None
         finally:
             self._waiting.pop(number, None)
 
@@ -181,7 +182,12 @@ class NamespaceRuntime:
 
     async def read_file(self, node: str, path: str) -> bytes:
         """A file as the cell sees it; a relative path starts in the node's directory."""
-        return await self._ask(language.ReadFile(node, path), bytes)
+        _, descriptors = await self._call(language.ReadFile(node, path))
+        try:
+            with os.fdopen(descriptors[0], "rb") as opened:
+                return await asyncio.to_thread(opened.read)
+        except OSError as failure:
+            raise RuntimeFailure(f"cannot read {path} in {node}: {failure.strerror}") from failure
 
     # --- processes -------------------------------------------------------------------------------------
 
@@ -252,25 +258,12 @@ class NamespaceRuntime:
     async def connect(self, node: str, path: str, within: float = 0.0) -> socket.socket:
         """A connected, non-blocking Unix socket to ``path`` in the cell.
 
-        A process that has just started may not listen yet: with ``within`` > 0 the connection is tried again
-        until then, and `TimedOut` is raised after it. The socket belongs to the caller.
+        A process that has just started may not listen yet: with ``within`` > 0 the supervisor waits for it that
+        long, and `TimedOut` is raised after it. The socket belongs to the caller.
         """
-        deadline = self._loop.time() + within
-        pause = _RETRY_FIRST
-        while True:
-            try:
-                _, descriptors = await self._call(language.UnixConnect(node, path))
-                return socket.socket(fileno=descriptors[0])
-            except RefusedError:
-                raise
-            except RuntimeFailure:
-                if not self._open or within <= 0:
-                    raise
-                if self._loop.time() >= deadline:
-                    raise TimedOut(f"{path} in {node} accepting a connection", within) from None
-            # A path has no readiness event across namespaces; the supervisor's answer is the event, asked for anew.
-            await asyncio.sleep(min(pause, max(0.0, deadline - self._loop.time())))
-            pause = min(pause * 2, _RETRY_MOST)
+        ask = language.UnixConnect(node, path, within)
+        _, descriptors = await self._call(ask, answer_within=within + CALL_SECONDS)
+        return socket.socket(fileno=descriptors[0])
 
     async def task(self, node: str, entry: str, arguments: Mapping[str, Any] = {}) -> RunningTask:
         """Starts a probe ("peerlab.runtime.probe:ping") inside a node."""
@@ -409,7 +402,7 @@ def _names(netlink: Netlink) -> dict[int, str]:
     return {fact.index: fact.name for fact in facts}
 
 
-async def _reading(netlink: Netlink, read: Any) -> Any:
+async def _reading(netlink: Netlink, read: Callable[[], Value]) -> Value:
     try:
         return await asyncio.to_thread(read)
     finally:
@@ -436,7 +429,7 @@ async def _drain(descriptor: int) -> bytes:
 
 async def _pour(descriptor: int, text: bytes) -> None:
     """Writes a command's standard input and closes it. A command that does not read it is not our failure."""
-    transport, protocol = await asyncio.get_running_loop().connect_write_pipe(
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(
         asyncio.Protocol, os.fdopen(descriptor, "wb", buffering=0)
     )
     transport.write(text)
@@ -452,9 +445,9 @@ def _pidfd(pid: int) -> int | None:
 
 async def _readable_once(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)

@@ -105,6 +105,12 @@ class Netlink:
         """Closes the socket."""
         self.socket.close()
 
+    def __enter__(self) -> Netlink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def transact(self, requests: Sequence[Request]) -> None:
         """Sends everything in order; raises `NetlinkRefused` with each request that the kernel refused."""
         failures: list[Failure] = []
@@ -126,11 +132,11 @@ class Netlink:
         finished = False
         while not finished:
             buffer = memoryview(self.socket.recv(RECEIVE_BYTES))
-            for kind, flags, sequence, body in messages_of(buffer):
+            for kind, flags, sequence, answer in messages_of(buffer):
                 if kind != NLMSG_ERROR or not first <= sequence <= last:
                     continue
                 finished = finished or sequence == last
-                number, text = error_of(flags, body)
+                number, text = error_of(flags, answer)
                 if number:
                     yield Failure(requests[sequence - first], number, text)
 

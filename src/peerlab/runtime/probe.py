@@ -81,7 +81,7 @@ def internet_checksum(block: bytes) -> int:
     """RFC 1071."""
     if len(block) & 1:
         block += b"\0"
-    total = sum(struct.unpack(f"!{len(block) // 2}H", block))
+    total: int = sum(struct.unpack(f"!{len(block) // 2}H", block))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
 
@@ -160,7 +160,7 @@ class _Pinger:
         try:
             self.raw.sendto(head + payload, (self.destination, 0))
         except OSError as failure:
-            self._count(failure.strerror)
+            self._count(failure.strerror or str(failure))
 
     def _count(self, words: str) -> None:
         self.errors[words] = self.errors.get(words, 0) + 1
@@ -171,7 +171,7 @@ class _Pinger:
         except BlockingIOError:
             return
         except OSError as failure:
-            self._count(failure.strerror)
+            self._count(failure.strerror or str(failure))
             return
         if self.family == socket.AF_INET:
             block = block[(block[0] & 15) * 4 :]
@@ -191,7 +191,7 @@ class _Pinger:
         if len(quoted) < skip + ECHO_HEADER.size:
             return False
         kind, _, _, identifier, _ = ECHO_HEADER.unpack_from(quoted, skip)
-        return kind == ECHO_REQUEST[self.family] and identifier == self.identifier
+        return bool(kind == ECHO_REQUEST[self.family] and identifier == self.identifier)
 
 
 class _Trial(NamedTuple):
@@ -281,6 +281,8 @@ def _send_trial(family: socket.AddressFamily, destination: str, ttl: int, source
         sent_at = time.monotonic_ns()
         datagram.sendto(b"peerlab-trace", (destination, TRACE_PORT + ttl))
     except OSError as failure:
+        if failure.errno == errno.ENOBUFS:  # lost to an impairment at this node's own egress
+            return _Trial(ttl, datagram, sent_at)
         datagram.close()
         if failure.errno in NO_ROUTE:
             return None

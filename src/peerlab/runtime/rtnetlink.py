@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from peerlab.errors import RefusedError
 from peerlab.runtime.base import AddressObservation, KernelRoute
@@ -92,7 +92,8 @@ def _name(kind: int, name: str) -> bytes:
     return attribute(kind, name.encode() + b"\0")
 
 
-class End(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class End:
     """One end of a veth pair about to be made. ``namespace`` is a file descriptor, ``master`` a bridge's index."""
 
     name: str
@@ -167,7 +168,8 @@ def links_question() -> Request:
     return request(RTM_GETLINK, LINK.pack(0, 0, 0, 0, 0), "list the links")
 
 
-class LinkFact(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LinkFact:
     """A link as dumped."""
 
     index: int

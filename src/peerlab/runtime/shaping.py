@@ -147,8 +147,8 @@ def commit(netlink: Netlink, requests: Sequence[Request]) -> None:
             block = memoryview(netlink.socket.recv(1 << 16))
         except BlockingIOError:
             break
-        for kind, flags, sequence, body in messages_of(block):
-            number, text = error_of(flags, body) if kind == NLMSG_ERROR else (0, "")
+        for kind, flags, sequence, answer in messages_of(block):
+            number, text = error_of(flags, answer) if kind == NLMSG_ERROR else (0, "")
             if number:
                 asked = requests[sequence - 2] if 2 <= sequence < len(requests) + 2 else requests[0]
                 failures.append(Failure(asked, number, text))

@@ -6,9 +6,9 @@ namespace, and holds what the lab is made of. When it ends, by whatever means, t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import re
 import selectors
 import signal
 import socket
@@ -22,9 +22,9 @@ from typing import Any
 
 import msgspec
 
-from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
+from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime import language
-from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec
+from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec, check_names
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.impairment import Impairer
@@ -32,6 +32,7 @@ from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
 from peerlab.runtime.launch import Launcher, Zygote, node_directory
 from peerlab.runtime.netlink import Netlink
+from peerlab.runtime.rendezvous import Rendezvous, try_connect
 
 __all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
@@ -43,7 +44,6 @@ SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_
 """Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")
 _LISTEN_BACKLOG = 64
-NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class _LaterError(Exception):
@@ -73,10 +73,12 @@ class Supervisor:
         self.fabric = Fabric()
         self.impairer = Impairer(self.fabric)
         self.launcher = Launcher(self._announce, log_line)
+        self.rendezvous = Rendezvous()
         self.clients: set[_Client] = set()
         self._selector = selectors.DefaultSelector()
         self._running = True
         self._tasks = 0
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._encode = msgspec.json.Encoder().encode
         self._calls = msgspec.json.Decoder(Call)
         self._words = msgspec.json.Decoder(ZygoteWord)
@@ -114,10 +116,11 @@ class Supervisor:
         self.listener.setblocking(False)
         self.listener.listen(_LISTEN_BACKLOG)
         self._selector.register(self.listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self.rendezvous, selectors.EVENT_READ, lambda _: self.rendezvous.appeared())
         self._selector.register(woken, selectors.EVENT_READ, lambda _: self._wake(woken))
         ready()
         while self._running:
-            for key, events in self._selector.select():
+            for key, events in self._selector.select(self.rendezvous.tick()):
                 try:
                     key.data(events)
                 except Exception:
@@ -137,7 +140,9 @@ class Supervisor:
         try:
             connection, _address = self.listener.accept()
         except OSError as failure:
-            if failure.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+            if failure.errno in (errno.EMFILE, errno.ENFILE):
+                self._turn_away()
+            elif failure.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 log_line(f"cannot accept a client: {failure}")
             return
         _, user, _ = PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -149,6 +154,15 @@ class Supervisor:
         client = _Client(connection)
         self.clients.add(client)
         self._selector.register(client.channel, selectors.EVENT_READ, lambda _: self._hear_client(client))
+
+    def _turn_away(self) -> None:
+        """Out of descriptors: accepts the waiting client on a spare one and closes it, or it would wait for ever
+        and keep this loop awake."""
+        log_line("a client is turned away: no descriptors are left")
+        os.close(self._spare)
+        with contextlib.suppress(OSError):
+            self.listener.accept()[0].close()
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
     def _drop(self, client: _Client) -> None:
         if client not in self.clients:
@@ -250,9 +264,8 @@ class Supervisor:
     # --- wiring ----------------------------------------------------------------------------------------
 
     def _create(self, client: _Client, number: int, ask: language.Create, _: list[int]) -> None:
+        check_names(ask.nodes, ask.links)
         for node in ask.nodes:
-            if not NODE_NAME.fullmatch(node.name):
-                raise RefusedError("BadNodeName", f"{node.name!r} cannot be a node's name; use letters, digits, . _ and -")
             node_directory(node.name).mkdir(exist_ok=True)
         self.fabric.create(ask.nodes, ask.links, ask.routes)
 
@@ -343,16 +356,28 @@ class Supervisor:
     def _signal(self, client: _Client, number: int, ask: language.Signal, _: list[int]) -> None:
         self.launcher.signal(ask.node, ask.name, ask.number)
 
-    def _unix_connect(self, client: _Client, number: int, ask: language.UnixConnect, _: list[int]) -> _Handover:
+    def _unix_connect(
+        self, client: _Client, number: int, ask: language.UnixConnect, _: list[int]
+    ) -> _Handover:
         self.fabric.node(ask.node)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.setblocking(False)
-            connection.connect(str(node_directory(ask.node) / ask.path))
-        except OSError as failure:
-            connection.close()
-            raise RuntimeFailure(f"cannot connect to {ask.path} in {ask.node}: {failure.strerror}") from failure
-        return _Handover(None, [connection.detach()])
+        path = node_directory(ask.node) / ask.path
+        if ask.within <= 0:
+            try:
+                return _Handover(None, [try_connect(path).detach()])
+            except OSError as failure:
+                raise RuntimeFailure(
+                    f"cannot connect to {ask.path} in {ask.node}: {failure.strerror or failure}"
+                ) from failure
+
+        def met(connection: socket.socket | None, reason: str) -> None:
+            if connection is not None:
+                self._answer(client, Answer(number, descriptors=1), [connection.detach()])
+                return
+            late = TimedOut(f"somebody listening on {ask.path} in {ask.node} ({reason})", ask.within)
+            self._answer(client, Answer(number, fault=as_fault(late)))
+
+        self.rendezvous.wait(path, ask.within, met)
+        raise _LaterError
 
     # --- files -----------------------------------------------------------------------------------------
 
@@ -367,10 +392,11 @@ class Supervisor:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
 
-    def _read_file(self, client: _Client, number: int, ask: language.ReadFile, _: list[int]) -> bytes:
+    def _read_file(self, client: _Client, number: int, ask: language.ReadFile, _: list[int]) -> _Handover:
         self.fabric.node(ask.node)
         try:
-            return Path(node_directory(ask.node), ask.path).read_bytes()
+            path = Path(node_directory(ask.node), ask.path)
+            return _Handover(None, [os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)])
         except OSError as failure:
             raise RuntimeFailure(f"cannot read {ask.path} in {ask.node}: {failure.strerror}") from failure
 

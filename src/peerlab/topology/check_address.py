@@ -111,10 +111,10 @@ def _check_family(network: Network, version: int, path: Path, mistakes: Mistakes
 def _check_kind(claim: Claim, mistakes: Mistakes) -> None:
     """Space that no unicast interface may use."""
     network = claim.network
-    if any(network.version == test.version and network.overlaps(test) for test in LINK_TEST):
-        mistakes.add(claim.path, f"{network} is link-local, kept for the link test", "use another prefix")
-    elif any(network.version == other.version and network.overlaps(other) for other in NOT_UNICAST):
+    if any(network.version == other.version and network.overlaps(other) for other in NOT_UNICAST):
         mistakes.add(claim.path, f"{network} is not unicast space", "use a documentation prefix, e.g. 198.18.0.0/24")
+    elif any(network.version == test.version and network.overlaps(test) for test in LINK_TEST):
+        mistakes.add(claim.path, f"{network} is link-local, kept for the link test", "use another prefix")
 
 
 def _check_space(space: list[Claim], mistakes: Mistakes) -> None:

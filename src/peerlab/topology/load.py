@@ -68,6 +68,10 @@ def _read(path: FilePath) -> str:
         raise refuse(f"line {line} is not UTF-8", "save the file as UTF-8") from None
 
 
+_TAG = "tag:yaml.org,2002:"
+_TAGS = {f"{_TAG}{kind}" for kind in ("str", "bool", "int", "float", "null", "seq", "map")}
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema only."""
 
@@ -80,9 +84,7 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 ):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), [*_first.replace("\0", ""), ""]
-    )
+    _Loader.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(rf"(?:{_pattern})\Z"), [*_first.replace("\0", ""), ""])
 
 
 class _Reader:
@@ -101,7 +103,10 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-            self._refuse(f"{place}not valid YAML: {error.problem}", "mend the line")
+            problem = error.problem or error.context
+            if problem and problem.startswith("but "):
+                problem = f"{error.context} {problem}"
+            self._refuse(f"{place}not valid YAML: {problem}", "look at brackets, quotes and indentation there")
         except yaml.reader.ReaderError as error:
             line = text[: error.position].count("\n") + 1
             self._refuse(f"line {line}: not valid YAML: a character that YAML forbids", "remove it")
@@ -138,8 +143,10 @@ class _Reader:
                 f"line {node.start_mark.line + 1}: {path_text(path)} is an alias of something that holds it",
                 "write the values out; a loop has no end",
             )
+        if node.tag not in _TAGS:
+            self._refuse(f"line {node.start_mark.line + 1}: the tag {node.tag} is not used here", "remove it")
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            return _scalar(node)
         above = (*above, id(node))
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, i), above) for i, item in enumerate(node.value)]
@@ -152,27 +159,24 @@ class _Reader:
                 continue
             place = (*path, key)
             if key in found:
-                what = f"key {key!r} stands twice, in lines {self._lines[place]} and {line}"
+                first = self._lines[place]
+                where = f"line {line}" if first == line else f"lines {first} and {line}"
+                what = f"key {key!r} stands twice, in {where}"
                 self.duplicates.append(Mistake(place, what, "remove one or rename it"))
                 continue
             self._lines[place] = line
             found[key] = self._value(value_node, place, above)
         return found
 
-    def _scalar(self, node: yaml.ScalarNode) -> object:
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        text: str = node.value
-        if kind == "bool":
-            return text.lower() == "true"
-        if kind == "null":
-            return None
-        try:
-            if kind == "int":
-                return int(text)
-            if kind == "float":
-                return float(text)
-        except ValueError:
-            return text
-        if kind != "str":
-            self._refuse(f"line {node.start_mark.line + 1}: the tag {node.tag} is not used here", "remove it")
+
+def _scalar(node: yaml.ScalarNode) -> object:
+    kind = node.tag.removeprefix(_TAG)
+    text: str = node.value
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "null":
+        return None
+    try:
+        return int(text) if kind == "int" else float(text) if kind == "float" else text
+    except ValueError:
         return text

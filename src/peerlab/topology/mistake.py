@@ -35,7 +35,7 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     if near is not None:
         return f"did you mean {near!r}?"
     if not known:
-        return "remove it"
+        return "define it, or take this out"
     shown = ", ".join(known[:KNOWN_SHOWN])
     return f"known here: {shown}" + (f" and {len(known) - KNOWN_SHOWN} more" if len(known) > KNOWN_SHOWN else "")
 

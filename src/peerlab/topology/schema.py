@@ -41,16 +41,13 @@ def validate(data: object) -> tuple[Document | None, tuple[Mistake, ...]]:
     Misspelt and unknown keys and words alone do not hide mistakes of meaning: the document is then made as if they
     had been spelt right, or left out, so that its meaning can be checked in the same run. Otherwise it is None.
     """
-    details = _details(data)
-    mistakes = tuple(_mistake(detail) for detail in details)
-    if details:
-        repaired = data
-        for detail in details:
-            if detail["type"] in ("extra_forbidden", "enum"):
-                repaired = _repaired(repaired, _path(detail), detail)
-        data = repaired
-        if _details(data):
-            return None, mistakes
+    spelling = [detail for detail in _details(data) if detail["type"] in ("extra_forbidden", "enum")]
+    for detail in spelling:
+        data = _repaired(data, _path(detail), detail)
+    remaining = _details(data)
+    mistakes = tuple(_mistake(detail) for detail in (*spelling, *remaining))
+    if remaining:
+        return None, tuple(dict.fromkeys(mistakes))
     return msgspec.convert(_model(Document).model_validate(data), Document, from_attributes=True), mistakes
 
 
@@ -171,6 +168,11 @@ def _empty_for_null(value: object) -> object:
     return {} if value is None else value
 
 
+def _empty_list_for_null(value: object) -> object:
+    """``providers:`` with nothing after the colon means that there are none."""
+    return () if value is None else value
+
+
 def _typed(annotation: Any) -> Any:
     """The pydantic type for a struct's field type."""
     if annotation in _GRAMMAR:
@@ -178,12 +180,13 @@ def _typed(annotation: Any) -> Any:
         return Annotated[inner, Field(json_schema_extra=extra)]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
-        return tuple[_typed(args[0]), ...]  # type: ignore[misc]
+        item: Any = _typed(args[0])
+        return Annotated[tuple[item, ...], BeforeValidator(_empty_list_for_null)]
     if origin is dict:
         value: Any = _typed(args[1])
         return Annotated[dict[str, value], BeforeValidator(_empty_for_null)]
     if origin in (typing.Union, types.UnionType):
-        return typing.Union[tuple(_typed(arg) for arg in args)]  # noqa: UP007
+        return typing.Optional[_typed(next(arg for arg in args if arg is not type(None)))]  # noqa: UP045
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return Annotated[_model(annotation), BeforeValidator(_empty_for_null)]
     return annotation

@@ -223,15 +223,9 @@ def judge_next_hop(evidence: Evidence) -> Judgement:
     model = evidence.model
     cases = proven_cases(evidence, docket, "POL-16")
 
-    def edge_and_subnet(case: Case) -> tuple[str, str] | None:
-        session = session_or_none(model, case.trial.session)
-        end = session.end(case.receiver.node) if session is not None else None
-        subnet = subnet_of(model, end) if end is not None else None
-        return (end.address, subnet) if end is not None and subnet is not None else None
-
     def own(case: Case) -> bool:
-        place = edge_and_subnet(case)
-        return place is not None and case.trial.did.text("next_hop") == place[0]
+        fact = fact_of(case.receiver, case.trial.session)
+        return fact is not None and case.trial.did.text("next_hop") == fact.local_address
 
     def martian(case: Case) -> bool:
         text = case.trial.did.text("next_hop")
@@ -239,8 +233,12 @@ def judge_next_hop(evidence: Evidence) -> Judgement:
         return address is not None and (address.is_loopback or address.is_multicast or address.is_unspecified)
 
     def foreign(case: Case) -> bool:
-        place, text = edge_and_subnet(case), case.trial.did.text("next_hop")
-        return place is not None and bool(text) and not martian(case) and not within(text, place[1])
+        fact, text = fact_of(case.receiver, case.trial.session), case.trial.did.text("next_hop")
+        if fact is None or not text or martian(case) or text in (fact.local_address, fact.peer_address):
+            return False
+        session = session_or_none(model, case.trial.session)
+        subnet = subnet_of(model, session.end(case.receiver.node)) if session is not None else None
+        return subnet is None or not within(text, subnet)
 
     needs = (
         Need("a next hop off the subnet", _rejects(foreign)),

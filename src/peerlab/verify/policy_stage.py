@@ -15,7 +15,6 @@ from peerlab.verify.reading import (
     answered,
     events,
     node_at,
-    opened_at,
     opening,
     session_at,
     snapshot,
@@ -66,7 +65,7 @@ def judge_no_policy(evidence: Evidence) -> Judgement:
 def _silent_until_open(evidence: Evidence, docket: Docket, session: Session, edge: str) -> bool:
     """Whether the edge announced nothing in the session before its policy was opened. Breaches and gaps are entered."""
     opened = opening(evidence, session.id)
-    until = opened_at(opened) if opened is not None else FOREVER
+    until = opened.at if opened is not None else FOREVER
     if not watched(evidence, docket, session.id, until=until):
         return False
     for route in announcements(evidence, session.id, edge, until=until):
@@ -154,13 +153,13 @@ def judge_sticky(evidence: Evidence) -> Judgement:
 
 def _under_deny(evidence: Evidence, trial: Trial) -> bool:
     opened = opening(evidence, trial.session)
-    return opened is None or trial.at < opened_at(opened)
+    return opened is None or trial.at < opened.at
 
 
 def _took_place(evidence: Evidence, docket: Docket, stimulus: Stimulus, trial: Trial) -> bool:
     """Whether the wire shows what the stimulus says it did."""
     opened = opening(evidence, trial.session)
-    until = opened_at(opened) if opened is not None else FOREVER
+    until = opened.at if opened is not None else FOREVER
     if stimulus is Stimulus.NEW_ANNOUNCEMENT:
         prefix = trial.did.text("prefix")
         sent = announcements(evidence, trial.session, trial.applied.node, trial.at, until)
@@ -197,15 +196,15 @@ def judge_gated_allow(evidence: Evidence) -> Judgement:
             late = next(session for session, event in openings.items() if event is not first)
             docket.breaks(first.at, connection.key, f"not one step: {late} was opened apart from {first.sessions[0]}")
             continue
-        asked = opened_at(first)
+        asked = first.at
         _validated_before(evidence, docket, connection, asked)
         active = [
             c.at
             for c in events(evidence, ConnectionStateChanged)
             if f"{c.peering}/{c.connection}" == connection.key and c.after == "Active"
         ]
-        if active and active[0] < asked:
-            docket.breaks(active[0], connection.key, "was Active before its policy was opened")
+        if not active or asked < active[0]:
+            docket.breaks(asked, connection.key, "its policy was opened although it was not Active")
         _no_packet_before(evidence, docket, connection, asked)
         for session in sessions:
             edge = edge_end(evidence.model, session)

@@ -122,8 +122,9 @@ def events(evidence: Evidence, kind: type[E], since: int = 0, until: int = FOREV
 def trials(evidence: Evidence, stimulus: Stimulus) -> tuple[Trial, ...]:
     """Every trial of a stimulus, in order.
 
-    An answer belongs to the latest unanswered stimulus of that name at that node; a ``trial`` key in the details of
-    both tells overlapping trials apart. So a stimulus whose answer never came keeps none, rather than the next one's.
+    An answer belongs to the latest unanswered stimulus of that name at that node and, where both name one, on that
+    session; a ``trial`` key in the details of both tells overlapping trials of one session apart. So a stimulus whose
+    answer never came keeps none, rather than the next one's.
     """
     found: list[Trial] = []
     for event in evidence.events:
@@ -133,7 +134,8 @@ def trials(evidence: Evidence, stimulus: Stimulus) -> tuple[Trial, ...]:
             for i in range(len(found) - 1, -1, -1):
                 applied = found[i].applied
                 same = applied.node == event.node and applied.detail.get("trial") == event.detail.get("trial")
-                if same and found[i].observed is None:
+                sessions = {found[i].session, event.detail.get("session", "")} - {""}
+                if same and len(sessions) <= 1 and found[i].observed is None:
                     found[i] = Trial(applied, event)
                     break
     return tuple(found)
@@ -220,13 +222,8 @@ def phase_window(evidence: Evidence, phase: Phase) -> tuple[int, int] | None:
 
 
 def opening(evidence: Evidence, session: str) -> PolicyStageChanged | None:
-    """The first time a session's policy stage became ALLOW."""
+    """The first time a session's policy stage became ALLOW. ``at`` is when it was ordered: no route may come before."""
     for event in events(evidence, PolicyStageChanged):
         if event.stage == PolicyStage.ALLOW.value and session in event.sessions:
             return event
     return None
-
-
-def opened_at(event: PolicyStageChanged) -> int:
-    """From when on an opened policy may show on the wire: the moment it was asked for, before it was confirmed."""
-    return event.requested_at or event.at

@@ -91,7 +91,7 @@ def judge_hold_expiry(evidence: Evidence) -> Judgement:
             for m, said in decoded(evidence, Notification, trial.session, trial.applied.node, trial.at)
             if (said.code, said.subcode) == HOLD_TIMER_EXPIRED
         )
-        heard = [m.at for m in messages(evidence, trial.session, until=ended) if m.source != trial.applied.node]
+        heard = [m.at for m in messages(evidence, trial.session, until=trial.at) if m.source != trial.applied.node]
         if not heard:
             docket.lacks(f"{trial.where}: the trace has no message of the peer before it fell silent")
             continue

@@ -10,7 +10,8 @@ import msgspec
 from peerlab.bgp.attributes import PathAttributes
 from peerlab.bgp.wire import Keepalive, Notification, Open, RouteRefresh, Update
 from peerlab.errors import WireError
-from peerlab.evidence.trace import Message
+from peerlab.evidence.events import SessionStateChanged
+from peerlab.evidence.message import Message
 from peerlab.verify.docket import Docket
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import FOREVER
@@ -34,8 +35,8 @@ def messages(
     evidence: Evidence, session: str, sender: str | None = None, since: int = 0, until: int = FOREVER
 ) -> Iterator[Message]:
     """Messages of one session in [since, until], of one sender when named, in order."""
-    for message in evidence.trace.of_session(session):
-        if since <= message.at <= until and sender in (None, message.source):
+    for message in evidence.trace.of_session(session, since, until):
+        if sender in (None, message.source):
             yield message
 
 
@@ -82,34 +83,50 @@ def announcements(
 
 
 def standing(evidence: Evidence, session: str, sender: str, at: int) -> dict[str, WireRoute]:
-    """What a sender had announced and not withdrawn at a moment, since the session's last OPEN. By prefix."""
-    last_open = max((m.at for m, _ in decoded(evidence, Open, session, until=at)), default=0)
-    held: dict[str, WireRoute] = {}
-    for route in routes(evidence, session, sender, last_open, at):
-        if route.attributes is None:
-            held.pop(route.prefix, None)
-        else:
-            held[route.prefix] = route
-    return held
+    """What a sender had announced and not taken back at a moment, by prefix. A session that went down took all."""
+    downs = [
+        event.at
+        for event in evidence.events
+        if isinstance(event, SessionStateChanged) and event.session == session and event.before == "Established"
+    ]
+    told = evidence.trace.history(session, sender, downs).standing(at)
+    return {
+        prefix: WireRoute(
+            at=route.since,
+            session=session,
+            sender=route.sender,
+            receiver=route.receiver,
+            prefix=prefix,
+            attributes=route.attributes,
+            message=hex_of(route.message),
+        )
+        for prefix, route in told.items()
+    }
 
 
 def watched(evidence: Evidence, docket: Docket, session: str, since: int = 0, until: int = FOREVER) -> bool:
     """Whether the trace can be trusted to show everything of a session in [since, until]; a gap is entered if not.
 
-    It cannot when octets were lost, when a message does not decode, or when the session was never seen at all.
+    It cannot when the capture ends before, when octets were lost or garbled, when a message does not decode, or when
+    the session was never seen at all.
     """
-    if not any(True for _ in evidence.trace.of_session(session)):
-        docket.lacks(f"the trace shows nothing of session {session}")
-        return False
-    lost = [gap for gap in evidence.trace.gaps if gap.session in (session, "") and since <= gap.at <= until]
-    if lost:
-        docket.lacks(f"the trace has {len(lost)} gap(s) in session {session}: {lost[0].why}")
-        return False
-    for message in messages(evidence, session, since=since, until=until):
-        if _say(message) is None:
-            docket.lacks(f"a message of session {session} from {message.source} cannot be decoded")
-            return False
-    return True
+    trace = evidence.trace
+    lost = trace.gaps_of(session, since=since, until=until)
+    garbled = [g for g in trace.garbled if g.session == session and since <= g.at <= until]
+    reason = ""
+    if not trace.of_session(session):
+        reason = f"the trace shows nothing of session {session}"
+    elif until != FOREVER and trace.end < until:
+        reason = f"the trace ends before the moment it has to show of session {session}"
+    elif lost:
+        reason = f"the trace has a gap in session {session}: {lost[0].why}"
+    elif garbled:
+        reason = f"{garbled[0].source} sent octets on session {session} that are no BGP message"
+    elif unread := next((m for m in messages(evidence, session, since=since, until=until) if _say(m) is None), None):
+        reason = f"a message of session {session} from {unread.source} cannot be decoded"
+    if reason:
+        docket.lacks(reason)
+    return not reason
 
 
 def established_at(evidence: Evidence, session: str, since: int = 0, until: int = FOREVER) -> int | None:

@@ -170,7 +170,9 @@ class Room:
     ) -> str:  # fmt: skip
         """Wire two routers and bring the session up; its id is ``left-right``."""
         session, number = f"{left}-{right}-{family}", len(self.wires) + 1
-        addresses = [f"10.1.{number}.{host}" if family is Family.IPV4 else f"2001:db8:{number}::{host}" for host in (1, 2)]
+        addresses = [
+            f"10.1.{number}.{host}" if family is Family.IPV4 else f"2001:db8:{number}::{host}" for host in (1, 2)
+        ]
         for me, other, own, remote, more in (
             (left, right, addresses[0], addresses[1], left_is),
             (right, left, addresses[1], addresses[0], right_is),

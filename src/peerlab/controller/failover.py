@@ -1,0 +1,276 @@
+"""Failover: links, locations and sessions lost one after the other, with 1 kHz streams running through each loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from peerlab.bgp.attributes import Family
+from peerlab.bgp.policy import AddCommunities, Policy, SetLocalPref, Statement, Verdict
+from peerlab.controller import fault, probing
+from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
+from peerlab.controller.plan import EndIntent
+from peerlab.controller.rehearsal import Rehearsal
+from peerlab.controller.turn_up import connections, customer_hosts, service_hosts
+from peerlab.evidence.events import StimulusApplied, StimulusObserved
+from peerlab.evidence.story import Moment, Stimulus
+from peerlab.router.protocol import OpenSession, Originate, ShutSession, WithdrawOrigin
+from peerlab.topology.model import ConnectionRequest, Link, NodeKind, PeeringRequest, Session
+
+GRACEFUL_SHUTDOWN = "65535:0"
+"""RFC 8326 section 5."""
+
+SILENCE_MARGIN = 4.0
+"""Seconds beyond the hold time in which a silent session has to be down (whole-second timers, RFC 4271 section 10)."""
+
+MAINTENANCE = "peerlab: planned maintenance"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the failures are measured on: a service, a customer, and the connections that carry it, primary first."""
+
+    service: str
+    customers: tuple[str, ...]
+    primary: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
+    backup: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
+
+
+def subject_of(rehearsal: Rehearsal) -> Subject | None:
+    """The Peering Service connections' locations where there are any, else the first peering's; None without hosts."""
+    model = rehearsal.model
+    services, customers = service_hosts(rehearsal), customer_hosts(rehearsal)
+    wired = [(p, c) for p, c in connections(rehearsal) if c.link is not None]
+    if not services or not customers or not wired:
+        return None
+    if not model.services:
+        primary = tuple(pair for pair in wired if pair[0].metro == wired[0][0].metro)
+        backup = tuple(pair for pair in wired if pair not in primary)
+        return Subject(services[0], tuple(customers), primary, backup)
+    provider, metro = model.services[0].provider_as, model.services[0].primary_metro
+    ours = [service for service in model.services if service.provider_as == provider]
+    owners = {service.customer_as for service in ours}
+    hosts = tuple(n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners)
+    primary = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro == metro)
+    backup = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro != metro)
+    return Subject(services[0], hosts or tuple(customers), primary, backup)
+
+
+async def failover(rehearsal: Rehearsal) -> None:
+    """The whole order of failures of spec 3.8, each mended before the next unless it builds on it."""
+    subject = subject_of(rehearsal)
+    if subject is None:
+        return
+    links = {link.id: link for link in rehearsal.model.links}
+    primary = [links[connection.link] for _, connection in subject.primary if connection.link]
+    backup = [links[connection.link] for _, connection in subject.backup if connection.link]
+    if len(primary) > 1:
+        await _lose(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
+        await _mend(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
+    await _lose(rehearsal, subject, Moment.PRIMARY_LOST, primary)
+    if backup:
+        await _lose(rehearsal, subject, Moment.PRIVATE_LOST, backup)
+    else:
+        await rehearsal.lab.snapshot(Moment.PRIVATE_LOST)
+        await _trace_both_ways(rehearsal, subject, Moment.PRIVATE_LOST)
+    await _mend(rehearsal, subject, Moment.RESTORED, [*primary, *backup])
+    await rehearsal.lab.snapshot(Moment.RESTORED)
+    await _trace_both_ways(rehearsal, subject, Moment.RESTORED)
+    await silent_failure(rehearsal, subject)
+    await graceful_shutdown(rehearsal, subject)
+    await withdrawal(rehearsal, subject)
+
+
+def _streams(subject: Subject, name: str) -> list[probing.StreamPlan]:
+    pairs = [pair for c in subject.customers[:2] for pair in ((subject.service, c), (c, subject.service))]
+    return probing.stream_plans(name, pairs, (Family.IPV4, Family.IPV6))
+
+
+def _sessions_over(rehearsal: Rehearsal, links: Sequence[Link]) -> list[str]:
+    """Sessions of connections that run over these links."""
+    ids = {link.id for link in links}
+    return [s for _, c in connections(rehearsal) if c.link in ids for s in c.sessions]
+
+
+async def _lose(rehearsal: Rehearsal, subject: Subject, moment: Moment, links: Sequence[Link]) -> None:
+    lab = rehearsal.lab
+    async with probing.streams(lab, _streams(subject, moment)):
+        await asyncio.gather(*(fault.set_link(lab, link, up=False) for link in links))
+        await lab.wait_down(_sessions_over(rehearsal, links), ESTABLISH_WITHIN)
+        await lab.wait_quiet()
+        await _trace_both_ways(rehearsal, subject, moment)
+    await lab.snapshot(moment)
+
+
+async def _mend(rehearsal: Rehearsal, subject: Subject, moment: Moment, links: Sequence[Link]) -> None:
+    lab = rehearsal.lab
+    async with probing.streams(lab, _streams(subject, f"{moment}-mended")):
+        await asyncio.gather(*(fault.set_link(lab, link, up=True) for link in links))
+        await lab.wait_established(_sessions_over(rehearsal, links), ESTABLISH_WITHIN)
+        await lab.wait_quiet()
+
+
+async def _trace_both_ways(rehearsal: Rehearsal, subject: Subject, moment: Moment) -> None:
+    lab = rehearsal.lab
+    works: list[Coroutine[Any, Any, object]] = []
+    for customer in subject.customers:
+        for family in Family:
+            for source, destination in ((subject.service, customer), (customer, subject.service)):
+                works.append(probing.trace(lab, moment, source, destination, family))
+                works.append(probing.ping(lab, moment, source, destination, family))
+    await asyncio.gather(*works)
+
+
+def _session_pair(rehearsal: Rehearsal, connection: ConnectionRequest) -> list[Session]:
+    return [rehearsal.model.session(session_id) for session_id in connection.sessions]
+
+
+async def silent_failure(rehearsal: Rehearsal, subject: Subject) -> None:
+    """A connection loses every packet with its carrier up: the hold time has to find it (FLV-05)."""
+    lab = rehearsal.lab
+    _, connection = subject.primary[0]
+    link = fault.find_link(lab, connection.link or "")
+    sessions = _session_pair(rehearsal, connection)
+    within = max(session.hold_time for session in sessions) + SILENCE_MARGIN
+    async with probing.streams(lab, _streams(subject, Stimulus.SILENT_FAILURE)):
+        began = now_ns()
+        for session in sessions:
+            lab.record(
+                StimulusApplied(
+                    at=began,
+                    stimulus=Stimulus.SILENT_FAILURE,
+                    node=connection.edge,
+                    session=session.id,
+                    detail={"session": session.id, "hold_time": session.hold_time, "link": link.id},
+                )
+            )
+        await fault.silence(lab, link)
+        edge = await lab.router(connection.edge)
+
+        async def down(session: Session) -> None:
+            went = await edge.wait("down", within, session=session.id)
+            seconds = (now_ns() - began) / 1e9
+            lab.record(
+                StimulusObserved(
+                    at=now_ns(),
+                    stimulus=Stimulus.SILENT_FAILURE,
+                    node=connection.edge,
+                    detail={"session": session.id, "down": went, "seconds": seconds},
+                )
+            )
+
+        await asyncio.gather(*(down(session) for session in sessions))
+        await lab.wait_quiet(
+            [n.name for n in rehearsal.model.nodes if n.is_router and n.asn == sessions[0].end(connection.edge).asn]
+        )
+        await fault.clear(lab, link)
+        await lab.wait_established(connection.sessions, ESTABLISH_WITHIN)
+        await lab.wait_quiet()
+
+
+def _maintenance(policy: Policy, importing: bool) -> Policy:
+    """The policy with RFC 8326's act in front: mark what goes out, hold what comes in least."""
+    action = SetLocalPref(0) if importing else AddCommunities((GRACEFUL_SHUTDOWN,))
+    last = Statement(name="graceful shutdown", actions=(action,), verdict=Verdict.NEXT)
+    if importing:
+        closing = tuple(
+            msgspec.structs.replace(s, actions=(*s.actions, action)) if s.verdict is Verdict.ACCEPT else s
+            for s in policy.statements
+        )
+        return msgspec.structs.replace(policy, name=f"{policy.name}-maintenance", statements=closing)
+    return msgspec.structs.replace(policy, name=f"{policy.name}-maintenance", statements=(last, *policy.statements))
+
+
+async def graceful_shutdown(rehearsal: Rehearsal, subject: Subject) -> None:
+    """The peer takes a connection out by RFC 8326: mark, wait, shut; then back. Needs another connection to move to."""
+    lab, desk = rehearsal.lab, rehearsal.desk
+    if len(subject.primary) + len(subject.backup) < 2:
+        return
+    _, connection = subject.primary[0]
+    model = rehearsal.model
+    sessions = _session_pair(rehearsal, connection)
+    stream = str(Stimulus.GRACEFUL_SHUTDOWN)
+    async with probing.streams(lab, _streams(subject, stream)):
+        for session in sessions:
+            end = session.other(connection.edge)
+            desk.extra[end.node, session.id] = EndIntent(
+                node=end.node,
+                session=session.id,
+                import_policy=_maintenance(model.policies[end.import_policy], importing=True),
+                export_policy=_maintenance(model.policies[end.export_policy], importing=False),
+            )
+            lab.record(
+                StimulusApplied(
+                    at=now_ns(),
+                    stimulus=Stimulus.GRACEFUL_SHUTDOWN,
+                    node=end.node,
+                    session=session.id,
+                    detail={"session": session.id},
+                )
+            )
+        await desk.realise()
+        await lab.wait_quiet()
+        edge = await lab.router(connection.edge)
+        for session in sessions:
+            best = [r for r in await edge.rib("loc-rib") if r.best and r.session == session.id]
+            lab.record(
+                StimulusObserved(
+                    at=now_ns(),
+                    stimulus=Stimulus.GRACEFUL_SHUTDOWN,
+                    node=connection.edge,
+                    detail={
+                        "session": session.id,
+                        "moved": not best,
+                        "stream": stream,
+                        "left": [r.prefix for r in best],
+                    },
+                )
+            )
+        peer = await lab.router(connection.peer)
+        for session in sessions:
+            await peer.ask(ShutSession(session=session.id, communication=MAINTENANCE))
+        await lab.wait_down(connection.sessions, ESTABLISH_WITHIN)
+        await lab.wait_quiet()
+        for session in sessions:
+            await peer.ask(OpenSession(session=session.id))
+            desk.extra.pop((session.other(connection.edge).node, session.id), None)
+        await desk.realise()
+        await lab.wait_established(connection.sessions, ESTABLISH_WITHIN)
+        await lab.wait_quiet()
+
+
+async def withdrawal(rehearsal: Rehearsal, subject: Subject) -> None:
+    """The origin withdraws a prefix; no router may keep it (FLV-10). Then it is announced again."""
+    lab = rehearsal.lab
+    host = rehearsal.model.node(subject.customers[0])
+    origin = next(
+        (n for n in rehearsal.model.nodes if n.is_router and n.as_name == host.as_name and n.originates), None
+    )
+    if origin is None:
+        return
+    router = await lab.router(origin.name)
+    for prefix in origin.originates:
+        lab.record(
+            StimulusApplied(at=now_ns(), stimulus=Stimulus.WITHDRAWAL, node=origin.name, detail={"prefix": prefix})
+        )
+        await router.ask(WithdrawOrigin(prefix=prefix))
+    await lab.wait_quiet()
+    taken = await lab.snapshot(Moment.WITHDRAWN)
+    for prefix in origin.originates:
+        left = sorted(
+            node for node, seen in taken.nodes.items() if any(route.prefix == prefix for route in seen.loc_rib)
+        )
+        lab.record(
+            StimulusObserved(
+                at=now_ns(),
+                stimulus=Stimulus.WITHDRAWAL,
+                node=origin.name,
+                detail={"prefix": prefix, "left_at": left},
+            )
+        )
+        await router.ask(Originate(prefix=prefix))
+    await lab.wait_quiet()

@@ -1,0 +1,349 @@
+"""One router: ExaBGP's sessions, the speaker's RIBs, the kernel's routes and the interior protocol, in one loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePath
+
+import msgspec
+
+from peerlab.bgp import framing
+from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.effects import Effects
+from peerlab.bgp.framing import MessageType
+from peerlab.bgp.negotiated import Negotiated
+from peerlab.bgp.notification import CEASE, MAXIMUM_PREFIXES
+from peerlab.bgp.open import Open, negotiate
+from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
+from peerlab.bgp.speaker import BgpSpeaker
+from peerlab.daemons import exabgp
+from peerlab.errors import RefusedError, RuntimeFailure
+from peerlab.evidence.events import RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import SessionFact
+from peerlab.router.engine import Engine, Opens
+from peerlab.router.fib import Fib
+from peerlab.router.interior import Interior
+from peerlab.router.link_monitor import LinkMonitor
+from peerlab.router.loop import Loop
+from peerlab.router.next_hops import ReachableNextHops
+
+Listener = Callable[[SessionStateChanged | RouterNotice], None]
+
+
+class _Record(msgspec.Struct):
+    """What is known of a session beyond the engine and the speaker."""
+
+    config: PeerConfig
+    since: int
+    opens: Opens | None = None
+    flaps: int = 0
+    last_error: str = ""
+
+
+class Router:
+    """Everything of one router but its control socket. ``listener`` hears every notice, in order."""
+
+    def __init__(self, loop: Loop, config: RouterConfig, listener: Listener) -> None:
+        """Raises RuntimeFailure when ExaBGP or the kernel refuse, InputError for a contradictory configuration."""
+        self.config = config
+        self._loop = loop
+        self._listener = listener
+        self._settling = False
+        self._records = {peer.session: _Record(peer, time.time_ns()) for peer in config.peers}
+        self._speaker = BgpSpeaker(config, time.time_ns())
+        self._fib = Fib() if config.install_routes else None
+        if self._fib is not None:
+            self._fib.clear()
+        self._engine = Engine(loop, self)
+        self._monitor = LinkMonitor(loop, self._interfaces_changed)
+        self._interior = Interior(loop, config, self._next_hops_changed, self.trouble) if config.igp else None
+        self._engine.configure(self._directory / exabgp.CONFIGURATION, config.peers)
+        self._interfaces_changed(frozenset(self._monitor.interfaces))
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self.config.directory)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing waits to be decided or installed."""
+        return not self._settling
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing waits to be decided, sent or installed."""
+        return not self._settling and not self._engine.is_writing()
+
+    def stop(self, communication: str = "") -> None:
+        """End every session (Cease/2) and take the routes out of the kernel."""
+        self._engine.stop(communication)
+        if self._interior is not None:
+            self._interior.stop()
+        if self._fib is not None:
+            self._fib.clear()
+            self._fib.close()
+        self._monitor.close()
+
+    # what the engine tells
+
+    def state_changed(self, session: str, before: str, after: str, reason: str) -> None:
+        """A session's FSM moved."""
+        now = time.time_ns()
+        record = self._records[session]
+        record.since = now
+        if reason:
+            record.last_error = reason
+        self._listener(
+            SessionStateChanged(
+                at=now, node=self.config.node, session=session, before=before, after=after, reason=reason
+            )
+        )
+
+    def session_up(self, session: str, opens: Opens) -> None:
+        """A session is Established: routes may flow."""
+        record = self._records[session]
+        record.opens = opens
+        self._speaker.peer_up(session, _negotiated(opens), time.time_ns())
+        self._settle_soon()
+
+    def session_down(self, session: str, reason: str) -> None:
+        """A session is Established no more: its routes go."""
+        self._records[session].flaps += 1
+        self._speaker.peer_down(session, reason, time.time_ns())
+        self._settle_soon()
+
+    def updates_came(self, session: str, bodies: list[bytes]) -> None:
+        """UPDATEs came."""
+        self._speaker.receive(session, bodies, time.time_ns())
+        self._settle_soon()
+
+    def refresh_came(self, session: str, body: bytes) -> None:
+        """A ROUTE-REFRESH came. Raises WireError for a malformed one."""
+        message = decode_route_refresh(body)
+        self._speaker.route_refresh(session, message.family, message.subtype, time.time_ns())
+        self._settle_soon()
+
+    def trouble(self, text: str) -> None:
+        """Something that should not happen did."""
+        self.notice("trouble", "", text)
+
+    def notice(self, kind: str, session: str, text: str, message: bytes = b"") -> None:
+        """Tell people."""
+        self._listener(
+            RouterNotice(
+                at=time.time_ns(),
+                node=self.config.node,
+                session=session,
+                kind=kind,
+                text=text,
+                message=message.hex(),
+            )
+        )
+
+    # what the kernel tells
+
+    def _interfaces_changed(self, names: frozenset[str]) -> None:
+        if self._fib is not None:
+            self._fib.know_interfaces(self._monitor.indices)
+        for interface in {record.config.interface for record in self._records.values()} - {None}:
+            self._attend_link(str(interface))
+        self._engine.addresses_changed()
+        if self._interior is not None:
+            self._interior.interfaces_changed(self._monitor.interfaces)
+        self._next_hops_changed()
+        self.settle()
+
+    def _attend_link(self, interface: str) -> None:
+        if self._monitor.has_carrier(interface):
+            self._engine.regain_link(interface)
+        else:
+            self._engine.lose_link(interface)
+
+    def _next_hops_changed(self) -> None:
+        routes = self._interior.routes if self._interior is not None else {}
+        view = ReachableNextHops(self._monitor.interfaces.values(), routes)
+        self._speaker.set_next_hops(view, time.time_ns())
+        self._settle_soon()
+
+    # what the speaker wants
+
+    def _settle_soon(self) -> None:
+        if not self._settling:
+            self._settling = True
+            self._loop.soon(self.settle)
+
+    def settle(self) -> None:
+        """Carry out what the speaker wants now; what comes of that is carried out in the next turn."""
+        if not self._settling:
+            return
+        self._settling = False
+        effects: Effects = self._speaker.take()
+        if self._fib is not None and effects.fib:
+            for refusal in self._fib.apply(effects.fib):
+                self.notice("fib-refused", "", str(refusal))
+        for session, messages in effects.send.items():
+            self._engine.send(session, messages)
+        for close in effects.close:
+            if (close.code, close.subcode) == (CEASE, MAXIMUM_PREFIXES):
+                self._engine.hold_down(close.session)
+            self._engine.close(close.session, close.code, close.subcode, close.data, close.reason)
+        for notice in effects.notices:
+            self.notice(notice.kind, notice.session, notice.text, notice.message)
+
+    def change(self) -> BgpSpeaker:
+        """The speaker, to be told something; ``settle`` carries out what comes of it."""
+        self._settle_soon()
+        return self._speaker
+
+    # what people ask and tell
+
+    @property
+    def rib(self) -> BgpSpeaker:
+        """The speaker, to be read."""
+        return self._speaker
+
+    def sessions(self) -> list[SessionFact]:
+        """Every session as it is now."""
+        return [self._fact(record) for record in self._records.values()]
+
+    def is_established(self, session: str) -> bool:
+        """Whether the session is Established. Raises RefusedError for an unknown one."""
+        return self._engine.state(session) == "Established"
+
+    def add_peers(self, config: RouterConfig, peers: tuple[PeerConfig, ...]) -> None:
+        """Run these sessions too; ``config`` is the router's configuration with them."""
+        self._speaker.add_peers(peers, config.policies, time.time_ns())
+        try:
+            save(config)
+            for peer in peers:
+                self._records[peer.session] = _Record(peer, time.time_ns())
+            self._engine.configure(self._directory / exabgp.CONFIGURATION, peers)
+        except (RuntimeFailure, RefusedError):
+            for peer in peers:
+                self._records.pop(peer.session, None)
+            self._speaker.remove_peers([peer.session for peer in peers], time.time_ns())
+            raise
+        self.config = config
+        for peer in peers:
+            if peer.interface is not None:
+                self._attend_link(peer.interface)
+        self._settle_soon()
+
+    def remove_peers(self, config: RouterConfig, sessions: tuple[str, ...], communication: str) -> None:
+        """Deprovision sessions; ``config`` is the router's configuration without them."""
+        for session in sessions:
+            self._engine.state(session)
+        for session in sessions:
+            self._engine.remove(session, communication)
+            del self._records[session]
+        self._speaker.remove_peers(sessions, time.time_ns())
+        self.config = config
+        save(config)
+        self._settle_soon()
+
+    def configure(self, config: RouterConfig) -> None:
+        """The speaker has been told: remember it over a restart, and in what people read."""
+        self.config = config
+        for peer in config.peers:
+            self._records[peer.session].config = peer
+        try:
+            save(config, exabgp.ROUTER)
+        except RuntimeFailure as failure:
+            self.notice("not-saved", "", f"in force, but lost when this router restarts: {failure}")
+
+    def shut(self, session: str, communication: str, reset: bool) -> None:
+        """Administrative shutdown, or reset."""
+        self._engine.shut(session, communication, reset)
+
+    def open(self, session: str) -> None:
+        """End an administrative shutdown."""
+        self._engine.open(session)
+
+    def refresh(self, session: str) -> None:
+        """Ask the peer for its routes again (RFC 2918). Raises RefusedError when it cannot be asked."""
+        self._engine.state(session)
+        record = self._records[session]
+        if self.is_established(session) and record.opens is not None and not record.opens.received.has_route_refresh():
+            raise RefusedError("NoRouteRefresh", f"the peer of session {session} did not announce route refresh")
+        body = encode_route_refresh(RouteRefresh(family=record.config.family))
+        self.write(session, framing.frame(MessageType.ROUTE_REFRESH, body))
+
+    def write(self, session: str, octets: bytes) -> None:
+        """Write octets on an Established session as they are. Raises RefusedError when it is not Established."""
+        self._engine.send(session, [octets])
+
+    def _fact(self, record: _Record) -> SessionFact:
+        config, session = record.config, record.config.session
+        state = self._engine.state(session)
+        counters = self._speaker.counters(session)
+        fact = SessionFact(
+            session=session,
+            node=self.config.node,
+            peer=config.peer,
+            family=config.family,
+            state=state,
+            since=record.since,
+            local_address=config.local_address,
+            peer_address=config.peer_address,
+            local_as=config.local_as,
+            peer_as=config.peer_as,
+            local_role=config.local_role,
+            received=counters.received,
+            accepted=counters.accepted,
+            advertised=counters.advertised,
+            flaps=record.flaps,
+            last_error=self._engine.reason(session) or record.last_error,
+            import_policy=config.import_policy,
+            export_policy=config.export_policy,
+        )
+        if state != "Established" or record.opens is None:
+            return fact
+        sent, received = record.opens.sent, record.opens.received
+        return msgspec.structs.replace(
+            fact,
+            hold_time=record.opens.hold_time,
+            keepalive=record.opens.hold_time // 3,
+            capabilities_sent=_names(sent),
+            capabilities_received=_names(received),
+            peer_role=received.role,
+        )
+
+
+_FILES = {exabgp.CONFIGURATION: exabgp.configuration, exabgp.ROUTER: exabgp.router_json}
+
+
+def save(config: RouterConfig, *names: PurePath) -> None:
+    """Write the router's files (all of them unless named), so that a new process of it starts as this one is.
+
+    Raises RuntimeFailure; then the file that was there stands as it was.
+    """
+    for name in names or _FILES:
+        path = Path(config.directory) / name
+        fresh = path.with_suffix(path.suffix + ".new")
+        try:
+            fresh.write_text(_FILES[name](config))
+            fresh.replace(path)
+        except OSError as error:
+            raise RuntimeFailure(f"cannot write {path}: {error.strerror}; is the disk full?") from error
+
+
+def _names(message: Open) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(capability.name() for capability in message.capabilities))
+
+
+def _negotiated(opens: Opens) -> Negotiated:
+    """What the speaker must know of the two OPENs."""
+    sent, received = opens.sent, opens.received
+    context = negotiate(sent, received)
+    return Negotiated(
+        peer_router_id=received.router_id,
+        asn4=context.asn4,
+        extended_message=context.extended_message,
+        route_refresh=sent.has_route_refresh() and received.has_route_refresh(),
+        enhanced_route_refresh=sent.has_enhanced_route_refresh() and received.has_enhanced_route_refresh(),
+        families=context.families,
+        extended_next_hop=context.extended_next_hop,
+        peer_role=received.role,
+        hold_time=opens.hold_time,
+    )

@@ -1,0 +1,55 @@
+"""The conformance catalogue: every check in one literal tuple, and the one way to judge them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from peerlab.verify import link, policy, session
+from peerlab.verify.check import Check
+from peerlab.verify.docket import Judgement
+from peerlab.verify.evidence import Evidence
+from peerlab.verify.finding import Finding, Outcome
+
+CATALOGUE: tuple[Check, ...] = (
+    *link.CHECKS,
+    *session.CHECKS,
+    *policy.CHECKS,
+)
+"""Every check, in the order of the phases."""
+
+BROKE = "THE CHECK BROKE"
+"""How the summary of a finding begins whose check raised: a defect of peerlab, never of the lab under test."""
+
+
+def check_of(check_id: str) -> Check:
+    """The check with this id. Raises KeyError."""
+    for check in CATALOGUE:
+        if check.id == check_id:
+            return check
+    raise KeyError(check_id)
+
+
+def judge_all(
+    evidence: Evidence, only: Iterable[str] | None = None, catalogue: tuple[Check, ...] = CATALOGUE
+) -> tuple[Finding, ...]:
+    """Judge the evidence by every check, or by those whose id is in ``only``, in catalogue order.
+
+    A check that raises gives an INCONCLUSIVE finding with ``broke`` set, so that one defect does not take all other
+    verdicts with it; it never becomes a PASS. Raises KeyError for an id in ``only`` that is no check's.
+    """
+    chosen = catalogue
+    if only is not None:
+        wanted = set(only)
+        unknown = wanted - {check.id for check in catalogue}
+        if unknown:
+            raise KeyError(", ".join(sorted(unknown)))
+        chosen = tuple(check for check in catalogue if check.id in wanted)
+    return tuple(_judge(check, evidence) for check in chosen)
+
+
+def _judge(check: Check, evidence: Evidence) -> Finding:
+    try:
+        return check.find(evidence)
+    except Exception as error:
+        what = f"{BROKE}: {type(error).__name__}: {error}; this is a defect of peerlab, please report it"
+        return check.finding(Judgement(outcome=Outcome.INCONCLUSIVE, summary=what, missing=(what,)), broke=True)

@@ -1,0 +1,114 @@
+"""Every check of the catalogue is seen passing, failing for one changed fact, and inconclusive without its evidence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from verify_model import bare
+from verify_row import Change, Row
+from verify_rows_link import LINK_ROWS
+from verify_rows_policy import POLICY_ROWS
+from verify_rows_session import SESSION_ROWS
+from verify_scenario import Scenario, plain_story
+
+from peerlab.verify.catalogue import CATALOGUE, check_of, judge_all
+from peerlab.verify.finding import Finding, Outcome
+
+ROWS: tuple[Row, ...] = (*LINK_ROWS, *SESSION_ROWS, *POLICY_ROWS)
+
+
+def found(row: Row, change: Change | None = None) -> Finding:
+    scenario: Scenario = plain_story()
+    row.given(scenario)
+    if change is not None:
+        change(scenario)
+    (finding,) = judge_all(scenario.evidence(), only=[row.check])
+    assert not finding.broke, finding.summary
+    return finding
+
+
+def changes(kind: str) -> list[object]:
+    return [
+        pytest.param(row, change, id=f"{row.check}: {name}")
+        for row in ROWS
+        for name, change in getattr(row, kind).items()
+    ]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.check)
+def test_passes_when_all_is_well_and_says_why(row: Row) -> None:
+    finding = found(row)
+    assert (finding.outcome, finding.missing) == (Outcome.PASS, ()), finding.summary
+    assert finding.exhibits
+
+
+@pytest.mark.parametrize(("row", "change"), changes("breaks"))
+def test_fails_when_one_fact_is_wrong_and_shows_it(row: Row, change: Change) -> None:
+    finding = found(row, change)
+    assert finding.outcome is Outcome.FAIL, finding.summary
+    assert finding.witness is not None
+    assert finding.witness.what in finding.summary
+
+
+@pytest.mark.parametrize(("row", "change"), changes("lacks"))
+def test_is_inconclusive_without_its_evidence_and_names_it(row: Row, change: Change) -> None:
+    finding = found(row, change)
+    assert finding.outcome is Outcome.INCONCLUSIVE, finding.summary
+    assert finding.missing
+
+
+@pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
+def test_has_been_seen_passing_failing_and_inconclusive(check: object) -> None:
+    rows = [row for row in ROWS if row.check == check.id]  # type: ignore[attr-defined]
+    assert len(rows) == 1
+    assert rows[0].breaks
+    assert rows[0].lacks
+
+
+@pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
+def test_never_passes_on_an_empty_log(check: object) -> None:
+    """A lab of which nothing was recorded proves nothing, and a lab without a subject says so."""
+    scenario = Scenario()
+    (finding,) = judge_all(scenario.evidence(), only=[check.id])  # type: ignore[attr-defined]
+    assert not finding.broke, finding.summary
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    scenario.model = bare()
+    (finding,) = judge_all(scenario.evidence(), only=[check.id])  # type: ignore[attr-defined]
+    assert not finding.broke, finding.summary
+    assert finding.outcome in (Outcome.NOT_APPLICABLE, Outcome.INCONCLUSIVE)
+
+
+def test_ids_titles_and_severities_are_the_catalogues() -> None:
+    written = {
+        entry["id"]: (entry["title"], entry["severity"])
+        for entry in json.loads((Path(__file__).parent / "catalogue.json").read_text())
+    }
+    assert [check.id for check in CATALOGUE] == sorted({c.id for c in CATALOGUE}, key=[c.id for c in CATALOGUE].index)
+    for check in CATALOGUE:
+        assert (check.title, check.severity.value) == written[check.id]
+
+
+def test_a_check_that_breaks_is_loud_and_never_a_pass() -> None:
+    def broken(_: object) -> object:
+        raise ZeroDivisionError("division by zero")
+
+    check = check_of("SES-01")
+    bad = type(check)(**{**{f: getattr(check, f) for f in check.__slots__}, "judge": broken})
+    (finding,) = judge_all(plain_story().evidence(), catalogue=(bad,))
+    assert finding.broke
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.summary.startswith("THE CHECK BROKE: ZeroDivisionError")
+
+
+def test_an_unknown_id_is_refused() -> None:
+    with pytest.raises(KeyError, match="XYZ-99"):
+        judge_all(plain_story().evidence(), only=["SES-01", "XYZ-99"])
+
+
+def test_findings_survive_a_round_trip_through_json() -> None:
+    findings = judge_all(plain_story().evidence())
+    again = msgspec.json.decode(msgspec.json.encode(findings), type=tuple[Finding, ...])
+    assert again == findings
