@@ -107,7 +107,7 @@ def _phases(scenario: Scenario) -> None:
 
 
 def _management(scenario: Scenario) -> None:
-    for name, asn in (("isp", 64500), ("ixp", 64700)):
+    for name, asn in (("isp", 64500), ("ixp", 64504)):
         for at, state in ((0.5, "Pending"), (1.8, "Approved")):
             body: dict[str, object] = {"name": name, "asn": asn, "state": state}
             scenario.tell(ResourceChanged(at=ns(at), kind="peerAsn", name=name, change="put", body=body))
