@@ -176,6 +176,12 @@ def test_a_link_that_is_down_has_no_carrier_at_the_other_end(build: Build, tmp_p
 
 # What is refused, and under which code. Nothing of a refused batch is done.
 REFUSALS = [
+    pytest.param(((NodeSpec("../etc"),), (), ()), "BadName", id="a node's name that is a path"),
+    pytest.param(
+        ((NodeSpec("new"),), (LinkSpec("x", InterfaceSpec("new", "x" * 16), InterfaceSpec("left", "e9")),), ()),
+        "BadName",
+        id="an interface's name that the kernel does not take",
+    ),
     pytest.param(((NodeSpec("new"), NodeSpec("left")), (), ()), "NodeExists", id="a node's name is taken"),
     pytest.param(((NodeSpec("new"),), (LINKS[0],), ()), "LinkExists", id="a link's id is taken"),
     pytest.param(

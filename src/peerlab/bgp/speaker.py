@@ -15,7 +15,7 @@ import msgspec
 from peerlab.bgp.adj_rib_in import AdjRibIn
 from peerlab.bgp.adj_rib_out import AdjRibOut
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix
-from peerlab.bgp.bulk import AttributeCache, BulkUpdate, decode_bulk
+from peerlab.bgp.bulk import AttributeCache
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.counters import SessionCounters
 from peerlab.bgp.decision import DecisionProfile, Path
@@ -24,18 +24,18 @@ from peerlab.bgp.egress import Egress
 from peerlab.bgp.ingress import Identity, Ingress
 from peerlab.bgp.negotiated import Negotiated
 from peerlab.bgp.next_hop import NextHopView, NoNextHops, Resolution
-from peerlab.bgp.nlri import AFI, SAFI_UNICAST, family_of_prefix, nlri_bytes
-from peerlab.bgp.notification import CEASE, MAXIMUM_PREFIXES
+from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
 from peerlab.bgp.origin_validation import OriginValidator
 from peerlab.bgp.peer import Established, Peer
 from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.bgp.policy_table import PolicyTable
+from peerlab.bgp.reception import receive_updates
 from peerlab.bgp.rib import Rib
 from peerlab.bgp.rib_view import RibView
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.bgp.route_refresh import RefreshSubtype
 from peerlab.bgp.session_context import SessionContext
-from peerlab.errors import InputError, Problem, RefusedError, WireError
+from peerlab.errors import InputError, Problem, RefusedError
 
 
 class BgpSpeaker:
@@ -57,7 +57,6 @@ class BgpSpeaker:
         self._ribs = {family: Rib(profile) for family in Family}
         self._close: list[CloseSession] = []
         self._notices: list[Notice] = []
-        self._sent_raw: dict[str, list[bytes]] = {}
         self.add_peers(config.peers, {}, now)
         for prefix in config.originate:
             self.originate(prefix, PathAttributes(), now)
@@ -106,57 +105,12 @@ class BgpSpeaker:
     def receive(self, session: str, bodies: Sequence[bytes], now: int) -> None:
         """UPDATE bodies (without the 19 octet header), in order. Never raises for what they hold."""
         peer = self._peers[session]
-        for body in bodies:
-            up = peer.up
-            if up is None:
-                return
-            up.updates_received += 1
-            try:
-                parts = decode_bulk(body, up.cache)
-            except WireError as error:
-                self._notices.append(Notice("session-reset", session, str(error), body))
-                self._end(peer, CloseSession(session, error.code, error.subcode, error.data, str(error)))
-                return
-            for part in parts:
-                self._take_part(peer, up, part, body, now)
-        if peer.up is not None:
-            peer.up.adj_rib_in.trim()
-
-    def _take_part(self, peer: Peer, up: Established, part: BulkUpdate, body: bytes, now: int) -> None:
-        """What an UPDATE does to one family."""
-        adj_rib_in = up.adj_rib_in
-        if part.withdrawn:
-            adj_rib_in.withdraw(part.withdrawn)
-        decoded = part.decoded
-        if decoded is not None:
-            if decoded.attributes is not None and part.announced:
-                adj_rib_in.announce(part.announced, decoded.attributes, now)
-                if peer.config.max_prefix is not None:
-                    self._count(peer, up, peer.config.max_prefix)
-            session = peer.config.session
-            if decoded.treat_as_withdraw is not None:
-                up.treated_as_withdrawn += 1
-                self._notices.append(Notice("treat-as-withdraw", session, decoded.treat_as_withdraw, body))
-            if decoded.discarded and decoded.discarded not in up.told_discards:
-                # Such a peer does it in every message; people are told once per session.
-                up.told_discards.add(decoded.discarded)
-                self._notices.append(Notice("attribute-discarded", session, "; ".join(decoded.discarded), body))
-        if part.ignored is not None:
-            self._notices.append(Notice("ignored", peer.config.session, part.ignored, body))
-        if part.end_of_rib and part.family is peer.config.family:
-            up.end_of_rib_received = True
-
-    def _count(self, peer: Peer, up: Established, limit: int) -> None:
-        """Max-prefix: a warning near the limit, Cease/1 over it (RFC 4486 section 4)."""
-        session, count = peer.config.session, len(up.adj_rib_in)
-        if count > limit:
-            text = f"{count} prefixes received, the limit is {limit}"
-            self._notices.append(Notice("max-prefix", session, text))
-            data = bytes([0, AFI[peer.config.family], SAFI_UNICAST]) + limit.to_bytes(4, "big")
-            self._end(peer, CloseSession(session, CEASE, MAXIMUM_PREFIXES, data, text))
-        elif up.warns(limit):
-            text = f"{count} prefixes received, near the limit of {limit}"
-            self._notices.append(Notice("max-prefix-warning", session, text))
+        if peer.up is None:
+            return
+        close = receive_updates(peer.config, peer.up, bodies, now, self._notices)
+        if close is not None:
+            self._close.append(close)
+            self._drop(peer)
 
     def route_refresh(self, session: str, family: Family | None, subtype: int, now: int) -> None:
         """A ROUTE-REFRESH came: a request (0), or the peer's BoRR (1) or EoRR (2) (RFC 2918, RFC 7313)."""
@@ -369,11 +323,6 @@ class BgpSpeaker:
         if peer.up is not None:
             peer.up.adj_rib_in.clear()
             peer.up = None
-
-    def _end(self, peer: Peer, close: CloseSession) -> None:
-        """Close a session on the speaker's own account; its routes go at once."""
-        self._close.append(close)
-        self._drop(peer)
 
     def _read(self) -> RibView:
         """The RIBs, with every decision made."""

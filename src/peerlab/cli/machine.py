@@ -8,7 +8,8 @@ import click
 
 from peerlab.cli.labs import topology_argument
 from peerlab.cli.output import json_option, print_json
-from peerlab.report.graph import mermaid, svg
+from peerlab.report.graph import svg
+from peerlab.report.mermaid import mermaid
 from peerlab.runtime.machine import examine
 from peerlab.topology.load import load
 from peerlab.topology.schema import json_schema

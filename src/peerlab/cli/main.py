@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import fault, inside, labs, machine, rehearse, routing
+from peerlab.cli import fault, inside, labs, machine, rehearse, routing, trace
 from peerlab.errors import InputError, PeerlabError
 
 INTERRUPTED = 130
@@ -29,7 +29,7 @@ def cli() -> None:
     """
 
 
-for group in (labs, rehearse, routing, inside, fault, machine):
+for group in (labs, rehearse, routing, trace, inside, fault, machine):
     for command in group.COMMANDS:
         cli.add_command(command)
 
@@ -37,9 +37,7 @@ for group in (labs, rehearse, routing, inside, fault, machine):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: runs a command and turns intended errors into text and an exit code, never a traceback."""
     try:
-        cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        ended = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except click.Abort:
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
@@ -56,3 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
+    sys.exit(ended if isinstance(ended, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

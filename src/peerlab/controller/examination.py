@@ -82,7 +82,9 @@ def session_cases(asn: int, wrong: int, old: int) -> tuple[Case, ...]:
         Case("role-none", Stimulus.ROLE_SILENT, strict, {"local_role": None}, False),
         Case("role-good", Stimulus.ROLE_PAIR, strict, {"local_role": BgpRole.PEER}, True),
         Case("silent", Stimulus.HOLD_EXPIRY, {}, {}, True, EXAM_ACCEPT),
-        Case("old", Stimulus.OLD_SPEAKER, {"peer_as": old}, {"local_as": old, "four_octet_as": False}, True, EXAM_ACCEPT),
+        Case(
+            "old", Stimulus.OLD_SPEAKER, {"peer_as": old}, {"local_as": old, "four_octet_as": False}, True, EXAM_ACCEPT
+        ),
     )
 
 

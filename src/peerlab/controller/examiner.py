@@ -64,7 +64,7 @@ def _free_pairs(model: LabModel) -> Iterator[tuple[IPv4Network, IPv6Network]]:
     ]
 
     def is_free(network: IPv4Network | IPv6Network) -> bool:
-        return not any(network.version == other.version and network.overlaps(other) for other in taken)  # type: ignore[arg-type]
+        return not any(network.version == other.version and network.overlaps(other) for other in taken)
 
     v4 = (network for network in POOL_V4.subnets(new_prefix=31) if is_free(network))
     v6 = (network for network in POOL_V6.subnets(new_prefix=127) if is_free(network))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -115,7 +116,7 @@ async def _mend(rehearsal: Rehearsal, subject: Subject, moment: Moment, links: S
 
 async def _trace_both_ways(rehearsal: Rehearsal, subject: Subject, moment: Moment) -> None:
     lab = rehearsal.lab
-    works = []
+    works: list[Coroutine[Any, Any, object]] = []
     for customer in subject.customers:
         for family in Family:
             for source, destination in ((subject.service, customer), (customer, subject.service)):

@@ -147,7 +147,7 @@ class StreamPlan:
 
 def stream_plans(name: str, pairs: Sequence[tuple[str, str]], families: Iterable[Family]) -> list[StreamPlan]:
     """One stream per pair and family, both ways are two pairs."""
-    plans = []
+    plans: list[StreamPlan] = []
     for family in families:
         for source, destination in pairs:
             port = STREAM_PORT + len(plans)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.controller import probing
@@ -235,7 +236,7 @@ async def prove_both_ways(rehearsal: Rehearsal, name: str) -> None:
         return
     service = services[0]
     pairs = [pair for customer in customers for pair in ((customer, service), (service, customer))]
-    works = []
+    works: list[Coroutine[Any, Any, object]] = []
     for source, destination in pairs:
         for family in Family:
             works.append(probing.ping(lab, name, source, destination, family))

@@ -11,6 +11,7 @@ What the kernel had to drop is written down as a loss of that node, so that nobo
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -23,7 +24,7 @@ import msgspec
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence import pcapng
 from peerlab.evidence.own_address import OwnAddresses
-from peerlab.evidence.packet_ring import BLOCK_SIZE, Window, in_namespace_at, interface_names, mark_of
+from peerlab.evidence.packet_ring import BLOCK_AGE_MS, BLOCK_SIZE, Window, in_namespace_at, interface_names, mark_of
 from peerlab.evidence.tap_request import (
     LONGEST_REQUEST,
     AddNodes,
@@ -38,6 +39,8 @@ from peerlab.evidence.tap_request import (
 _FEWEST_BLOCKS = 4
 _MOST_BLOCKS = 64
 _READ_SIZE = 1 << 16
+_EXHAUSTED_WITHIN = 4 * BLOCK_AGE_MS / 1000
+"""Seconds after which the kernel has certainly handed over what a node sent last."""
 _ANSWER_TIMEOUT = 5.0
 """Seconds that a client may leave an answer unread before it is dropped."""
 
@@ -202,7 +205,7 @@ class Tap:
             tap = self._nodes.get(name)
             if tap is None:
                 continue
-            self._drain(tap)
+            self._exhaust(tap)
             self._selector.unregister(tap.window)
             del self._nodes[name]
             self._free_blocks += tap.blocks
@@ -228,6 +231,17 @@ class Tap:
                     self._accept()
             self._finish_flushes()
         for tap in self._nodes.values():
+            self._exhaust(tap)
+
+    def _exhaust(self, tap: _NodeTap) -> None:
+        """All that a node has sent into the file, the block that the kernel is still filling included."""
+        self._token += 1
+        try:
+            self._mark(tap)
+        except RuntimeFailure as failure:
+            print(f"tap: {failure}; its last {BLOCK_AGE_MS} ms may be missing", file=sys.stderr, flush=True)
+        self._drain(tap)
+        while tap.marked < self._token and select.select([tap.window], [], [], _EXHAUSTED_WITHIN)[0]:
             self._drain(tap)
 
     def _drain(self, tap: _NodeTap) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from peerlab.peering import mail
 from peerlab.peering.command import ApproveTypeChange, FinishTypeChange, RejectTypeChange, SeedLegacy
-from peerlab.peering.enums import ConnectionState, DirectPeeringType
+from peerlab.peering.enums import ConnectionState, DirectPeeringType, SessionAddressProvider
 from peerlab.peering.record import ConnectionRecord, LegacyRecord, PeeringRecord
 from peerlab.peering.refusal import bad_argument, not_supported
 from peerlab.peering.states import LEGACY, Trigger
@@ -82,15 +82,18 @@ def check_preconditions(peering: PeeringRecord) -> None:
 
 
 def request_type(work: Work, before: PeeringRecord, wanted: PeeringRecord) -> None:
-    """The whole peering asks for another type; nothing else may change in the same PUT."""
+    """The whole peering asks for another type; nothing else may change in the same PUT, or while it is under way."""
     if (before.direct_type, wanted.direct_type) not in _CONVERTIBLE:
         raise not_supported(f"A peering cannot be converted from {before.direct_type} to {wanted.direct_type}")
-    check_preconditions(before)
+    if before.wanted_type is not wanted.direct_type:
+        check_preconditions(before)
     if {c.identifier for c in wanted.connections} != {c.identifier for c in before.connections}:
         raise not_supported("Connections cannot be added or removed while a peering is converted")
     bandwidth = {c.identifier: c.bandwidth for c in before.connections}
     if any(c.bandwidth != bandwidth[c.identifier] for c in wanted.connections):
         raise not_supported("Bandwidth cannot be changed while a connection is converted")
+    if before.wanted_type is wanted.direct_type:
+        return
     work.save(msgspec.structs.replace(before, wanted_type=wanted.direct_type, sku=wanted.sku))
     for connection in before.connections:
         work.step(before.key, connection.label, Trigger.TYPE_CHANGE_REQUEST)
@@ -130,7 +133,10 @@ def reject_type_change(work: Work, command: RejectTypeChange) -> None:
 
 
 def finish_type_change(work: Work, command: FinishTypeChange) -> None:
-    """The connection carries traffic under its new type; with the last one the peering has the new type."""
+    """The connection carries traffic under its new type; with the last one the peering has the new type.
+
+    Voice sessions have Microsoft-provided addresses from then on (spec 3.7).
+    """
     peering, connection = work.connection(command.peering, command.connection)
     work.step(peering.key, connection.label, Trigger.TYPE_CHANGE_DONE)
     after = work.ledger.peerings[peering.key]
@@ -145,7 +151,14 @@ def finish_type_change(work: Work, command: FinishTypeChange) -> None:
             )
         )
     if peering.wanted_type is not None and not under_way(after):
-        after = msgspec.structs.replace(after, direct_type=peering.wanted_type, wanted_type=None)
+        after = msgspec.structs.replace(
+            after,
+            direct_type=peering.wanted_type,
+            wanted_type=None,
+            connections=tuple(
+                msgspec.structs.replace(c, address_provider=SessionAddressProvider.MICROSOFT) for c in after.connections
+            ),
+        )
     work.save(after)
     _tell(work, peering.key, connection.label, "Type change complete", "Traffic is back.")
 

@@ -154,7 +154,7 @@ def _consistent(
 
     def seen(sessions: Iterable[ObservedSession]) -> set[tuple[tuple[int, ...], tuple[str, ...]]]:
         return {
-            (mine[s.peer].attributes.asns(), mine[s.peer].attributes.communities) for s in sessions if s.peer in mine
+            (mine[s.id].attributes.asns(), mine[s.id].attributes.communities) for s in sessions if s.id in mine
         }
 
     here, there = seen(primary), seen(backup or ())

@@ -29,12 +29,15 @@ def update_peering(work: Work, before: PeeringRecord, wanted: PeeringRecord) -> 
         raise not_supported(
             f"Connection {gone[0].label} cannot be removed from a Direct peering; mail peeringexperience@microsoft.com"
         )
-    if gone and len(gone) == len(before.connections) and not new:
+    staying = [c for c in before.connections if c.state != ConnectionState.PENDING_REMOVE]
+    if gone and len(gone) == len(staying) and not new:
         raise bad_argument("A peering needs at least one connection")
     asked = [
         asked
         for old, asked in kept
-        if asked.use_for_peering_service and not old.use_for_peering_service and old.state not in _FREE
+        if asked.use_for_peering_service
+        and not (old.use_for_peering_service or old.wants_peering_service)
+        and old.state not in _FREE
     ]
     if asked:
         conversion.check_preconditions(before)

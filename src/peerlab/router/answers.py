@@ -58,8 +58,10 @@ class Answers:
         }
 
     def answer(self, request: Any) -> Any:
-        """The answer to one request."""
-        return self._by_request[type(request)](request)
+        """The answer to one request. What the request changed is in force, in the kernel too, when this returns."""
+        answer = self._by_request[type(request)](request)
+        self._router.settle()
+        return answer
 
     def holds(self, wait: WaitFor) -> bool:
         """Whether what somebody waits for is so now. Raises RefusedError for what cannot be waited for."""
@@ -72,6 +74,11 @@ class Answers:
             best = [route for route in router.rib.loc_rib(wait.prefix) if route.best]
             found = any(wait.session is None or route.session == wait.session for route in best)
             return found == (wait.what == "best")
+        if wait.what not in ("established", "down", "end-of-rib"):
+            raise RefusedError(
+                "ConditionUnknown",
+                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+            )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
         established = router.is_established(wait.session)
@@ -79,12 +86,7 @@ class Answers:
             return established
         if wait.what == "down":
             return not established
-        if wait.what == "end-of-rib":
-            return established and router.rib.counters(wait.session).end_of_rib_received
-        raise RefusedError(
-            "ConditionUnknown",
-            f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
-        )
+        return established and router.rib.counters(wait.session).end_of_rib_received
 
     def _known(self, session: str | None) -> str:
         if session is None:

@@ -89,7 +89,7 @@ class Control:
                 self._send(client, frame)
 
     def look_at_waits(self) -> None:
-        """Answer every ``wait-for`` whose condition holds now."""
+        """Answer every ``wait-for`` whose condition holds now. To be called when a turn has left things settled."""
         for wait in tuple(self._waits):
             try:
                 held = self._holds(wait.request)
@@ -151,7 +151,6 @@ class Control:
         wait = Wait(client, request)
         self._waits.append(wait)
         wait.timer = self._loop.after(request.within, lambda: self._settle(wait, {"answer": False}))
-        self.look_at_waits()
 
     def _settle(self, wait: Wait, answer: dict[str, Any]) -> None:
         if wait in self._waits:

@@ -59,7 +59,7 @@ def run(config: RouterConfig) -> int:
     told.append(control)
 
     def look_at_waits() -> None:
-        if control.has_waits:
+        if control.has_waits and router.is_settled:
             control.look_at_waits()
 
     def end() -> None:

@@ -66,6 +66,11 @@ class Router:
         return Path(self.config.directory)
 
     @property
+    def is_settled(self) -> bool:
+        """Nothing waits to be decided or installed."""
+        return not self._settling
+
+    @property
     def is_quiet(self) -> bool:
         """Nothing waits to be decided, sent or installed."""
         return not self._settling and not self._engine.is_writing()
@@ -147,7 +152,7 @@ class Router:
         if self._interior is not None:
             self._interior.interfaces_changed(self._monitor.interfaces)
         self._next_hops_changed()
-        self._settle()
+        self.settle()
 
     def _attend_link(self, interface: str) -> None:
         if self._monitor.has_carrier(interface):
@@ -166,10 +171,12 @@ class Router:
     def _settle_soon(self) -> None:
         if not self._settling:
             self._settling = True
-            self._loop.soon(self._settle)
+            self._loop.soon(self.settle)
 
-    def _settle(self) -> None:
-        """Carry out what the speaker wants; what comes of that is carried out in the next turn."""
+    def settle(self) -> None:
+        """Carry out what the speaker wants now; what comes of that is carried out in the next turn."""
+        if not self._settling:
+            return
         self._settling = False
         effects: Effects = self._speaker.take()
         if self._fib is not None and effects.fib:
@@ -185,7 +192,7 @@ class Router:
             self.notice(notice.kind, notice.session, notice.text, notice.message)
 
     def change(self) -> BgpSpeaker:
-        """The speaker, to be told something; what comes of it is carried out before anything else happens."""
+        """The speaker, to be told something; ``settle`` carries out what comes of it."""
         self._settle_soon()
         return self._speaker
 

@@ -13,11 +13,14 @@ does not exist), and `TimedOut` for an awaited event.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
+
+from peerlab.errors import RefusedError
 
 __all__ = [
     "CELL",
@@ -42,11 +45,15 @@ __all__ = [
     "Task",
     "Wiring",
     "ZygoteSpec",
+    "check_names",
     "derived_mac",
 ]
 
 CELL = "@cell"
 """The name of a place that is in the cell but in no node: an empty network of its own, for a tap of all nodes."""
+
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+INTERFACE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,14}")
 
 Family = Literal["ipv4", "ipv6"]
 Direction = Literal["out", "in"]
@@ -55,6 +62,20 @@ Direction = Literal["out", "in"]
 def derived_mac(node: str, interface: str) -> str:
     """A locally administered unicast MAC (IEEE 802: first octet 02) that depends on the two names alone."""
     return "02:" + hashlib.sha256(f"{node}/{interface}".encode()).digest()[:5].hex(":")
+
+
+def check_names(nodes: Sequence[NodeSpec], links: Sequence[LinkSpec]) -> None:
+    """Refuses names that the kernel or a file system would not take."""
+    for node in nodes:
+        if not NODE_NAME.fullmatch(node.name):
+            raise RefusedError("BadName", f"{node.name!r} cannot be a node's name; use letters, digits, . _ and -")
+    for link in links:
+        for end in (link.a, link.b):
+            if not INTERFACE_NAME.fullmatch(end.name) or end.name == "lo":
+                raise RefusedError(
+                    "BadName",
+                    f"{end.name!r} cannot be an interface's name on {end.node}; use 1 to 15 letters, digits, . _ and -",
+                )
 
 
 class NodeSpec(msgspec.Struct, frozen=True):

@@ -77,7 +77,10 @@ async def start_supervisor(lab: str, state_directory: Path) -> int:
     Raises `RefusedError` when the name is taken, `Unsupported` when this machine does not allow namespaces.
     """
     socket_name(os.getuid(), lab)
-    state_directory.mkdir(parents=True, exist_ok=True)
+    try:
+        state_directory.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise RuntimeFailure(f"cannot make the state directory of lab {lab}: {failure}") from failure
     reader, writer = os.pipe()
     source = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))

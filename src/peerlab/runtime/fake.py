@@ -35,6 +35,7 @@ from peerlab.runtime.base import (
     RouteSpec,
     RuntimeState,
     ZygoteSpec,
+    check_names,
     derived_mac,
 )
 from peerlab.runtime.impairment import NETEM_WANTED, check
@@ -112,6 +113,7 @@ class FakeRuntime:
         self, nodes: Sequence[NodeSpec] = (), links: Sequence[LinkSpec] = (), routes: Sequence[RouteSpec] = ()
     ) -> None:
         """Makes nodes, then links, then routes; all or nothing."""
+        check_names(nodes, links)
         names = dict(self._nodes)
         for node in nodes:
             if node.name in names:

@@ -165,7 +165,7 @@ class PutFiles(msgspec.Struct, frozen=True, tag="put_files"):
 
 
 class ReadFile(msgspec.Struct, frozen=True, tag="read_file"):
-    """Reads a file; a relative path starts in the node's directory."""
+    """Opens a file and hands it over; a relative path starts in the node's directory."""
 
     node: str
     path: str

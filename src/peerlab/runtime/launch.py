@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import resource
 import shutil
 import signal
 import socket
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -58,6 +61,12 @@ class _Running:
         self.observation = observation
         self.owner = owner
         self.forgotten = False
+
+
+def _take_terminal() -> None:
+    """Makes standard input the session's terminal, for Ctrl-C and job control. One that is taken stays as it is."""
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Launcher:
@@ -157,6 +166,8 @@ class Launcher:
             settle(namespace, log, str(node_directory(node)), f"{node}:{argv[0]}")
             for number, descriptor in enumerate(stdio):
                 os.dup2(descriptor, number)
+            if stdio and os.isatty(0):
+                _take_terminal()
             os.dup2(writer, 3, inheritable=False)
             close_all_above(3)
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

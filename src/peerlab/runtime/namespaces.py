@@ -182,7 +182,12 @@ class NamespaceRuntime:
 
     async def read_file(self, node: str, path: str) -> bytes:
         """A file as the cell sees it; a relative path starts in the node's directory."""
-        return await self._ask(language.ReadFile(node, path), bytes)
+        _, descriptors = await self._call(language.ReadFile(node, path))
+        try:
+            with os.fdopen(descriptors[0], "rb") as opened:
+                return await asyncio.to_thread(opened.read)
+        except OSError as failure:
+            raise RuntimeFailure(f"cannot read {path} in {node}: {failure.strerror}") from failure
 
     # --- processes -------------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ namespace, and holds what the lab is made of. When it ends, by whatever means, t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import re
 import selectors
 import signal
 import socket
@@ -24,7 +24,7 @@ import msgspec
 
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime import language
-from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec
+from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec, check_names
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.impairment import Impairer
@@ -44,7 +44,6 @@ SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_
 """Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")
 _LISTEN_BACKLOG = 64
-NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class _LaterError(Exception):
@@ -79,6 +78,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._running = True
         self._tasks = 0
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._encode = msgspec.json.Encoder().encode
         self._calls = msgspec.json.Decoder(Call)
         self._words = msgspec.json.Decoder(ZygoteWord)
@@ -140,7 +140,9 @@ class Supervisor:
         try:
             connection, _address = self.listener.accept()
         except OSError as failure:
-            if failure.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+            if failure.errno in (errno.EMFILE, errno.ENFILE):
+                self._turn_away()
+            elif failure.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 log_line(f"cannot accept a client: {failure}")
             return
         _, user, _ = PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -152,6 +154,15 @@ class Supervisor:
         client = _Client(connection)
         self.clients.add(client)
         self._selector.register(client.channel, selectors.EVENT_READ, lambda _: self._hear_client(client))
+
+    def _turn_away(self) -> None:
+        """Out of descriptors: accepts the waiting client on a spare one and closes it, or it would wait for ever
+        and keep this loop awake."""
+        log_line("a client is turned away: no descriptors are left")
+        os.close(self._spare)
+        with contextlib.suppress(OSError):
+            self.listener.accept()[0].close()
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
     def _drop(self, client: _Client) -> None:
         if client not in self.clients:
@@ -253,10 +264,8 @@ class Supervisor:
     # --- wiring ----------------------------------------------------------------------------------------
 
     def _create(self, client: _Client, number: int, ask: language.Create, _: list[int]) -> None:
+        check_names(ask.nodes, ask.links)
         for node in ask.nodes:
-            if not NODE_NAME.fullmatch(node.name):
-                words = f"{node.name!r} cannot be a node's name; use letters, digits, . _ and -"
-                raise RefusedError("BadNodeName", words)
             node_directory(node.name).mkdir(exist_ok=True)
         self.fabric.create(ask.nodes, ask.links, ask.routes)
 
@@ -383,10 +392,11 @@ class Supervisor:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
 
-    def _read_file(self, client: _Client, number: int, ask: language.ReadFile, _: list[int]) -> bytes:
+    def _read_file(self, client: _Client, number: int, ask: language.ReadFile, _: list[int]) -> _Handover:
         self.fabric.node(ask.node)
         try:
-            return Path(node_directory(ask.node), ask.path).read_bytes()
+            path = Path(node_directory(ask.node), ask.path)
+            return _Handover(None, [os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)])
         except OSError as failure:
             raise RuntimeFailure(f"cannot read {ask.path} in {ask.node}: {failure.strerror}") from failure
 

@@ -58,6 +58,8 @@ class Assignment:
 
     def _written(self, name: str, end: SessionEnd) -> Policy:
         """A policy of the file as this AS runs it; only ``prepend`` makes it differ between ASes."""
+        if name == DENY_ALL.name:
+            return DENY_ALL
         statements = self._census.document.policies[name]
         prepends = any(s.set.prepend is not None for s in statements)
         full_name = f"{name}@{self._census.router_as[end.node]}" if prepends else name
@@ -83,7 +85,15 @@ class Assignment:
     def _local(self, end: SessionEnd) -> Neighbour:
         name = self._census.router_as[end.node]
         asys = self._census.document.ases[name]
-        return Neighbour(name=name, asn=asys.asn, prefixes=asys.prefixes, foreign=self._lans, lab_asns=self._asns)
+        peerings = self._census.document.peerings.values()
+        return Neighbour(
+            name=name,
+            asn=asys.asn,
+            prefixes=asys.prefixes,
+            lans=self._lans,
+            registered=tuple(p for each in peerings if each.peer == name for p in each.registered_prefixes.values()),
+            lab_asns=self._asns,
+        )
 
     def _marks(self, local: Neighbour, end: SessionEnd, pair: Pairing) -> tuple[Statement, ...]:
         """Where 8075:8007 is put on: by the partner towards Microsoft, by members towards the route servers."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peerlab.topology.census import Census
-from peerlab.topology.document import LinkWords, SessionWords
+from peerlab.topology.document import EndWords, LinkWords, SessionWords
 from peerlab.topology.mistake import Mistakes, Path, did_you_mean
 from peerlab.topology.model import AsRole
 
 HOLD_TIME_LIMIT = 65535
+PREPEND_LIMIT = 10
 MD5_LIMIT = 80
 """Octets of a TCP-MD5 key that Linux accepts."""
 
@@ -122,18 +123,52 @@ def _check_sessions(census: Census, mistakes: Mistakes) -> None:
             if router not in routers:
                 what = f"{router!r} is at neither end, it shares no link with this session"
                 mistakes.add(at, what, did_you_mean(router, sorted(routers)))
-            for key, policy in (("import-policy", end.import_policy), ("export-policy", end.export_policy)):
-                if policy is not None and policy != "deny-all":
-                    mistakes.known(policy, census.document.policies, "policy", (*at, key))
-            for key, limit in (("max-prefix-v4", end.max_prefix_v4), ("max-prefix-v6", end.max_prefix_v6)):
-                if limit is not None and limit < 1:
-                    mistakes.add((*at, key), f"{limit} is no limit", "use 1 or more")
-            if end.prepend is not None and not 1 <= end.prepend <= 10:
-                mistakes.add((*at, "prepend"), f"{end.prepend} times is not sensible", "use 1 to 10")
+            else:
+                _check_policy_options(census, router, end, at, mistakes)
+            _check_values(end, at, mistakes)
         stated = {router: end.passive for router, end in words.ends.items() if end.passive is not None}
         if len(stated) > 1 and len(set(stated.values())) == 1:
             word = "listen" if all(stated.values()) else "connect"
             mistakes.add((*path, "ends"), f"both ends only {word}", "let one end be passive: true and leave the other")
+
+
+def _check_values(end: EndWords, at: Path, mistakes: Mistakes) -> None:
+    for key, limit in (("max-prefix-v4", end.max_prefix_v4), ("max-prefix-v6", end.max_prefix_v6)):
+        if limit is not None and limit < 1:
+            mistakes.add((*at, key), f"{limit} is no limit", "use 1 or more")
+    if end.prepend is not None and not 1 <= end.prepend <= PREPEND_LIMIT:
+        mistakes.add((*at, "prepend"), f"{end.prepend} times is not sensible", f"use 1 to {PREPEND_LIMIT}")
+    for community in end.communities:
+        if "*" in community:
+            mistakes.add((*at, "communities"), f"{community!r} has a '*'", "write the number out")
+    for key, value in (("local-pref", end.local_pref), ("med", end.med)):
+        if value is not None and not 0 <= value < 1 << 32:
+            mistakes.add((*at, key), f"{value} does not fit in 4 octets", "use 0 to 4294967295")
+
+
+def _check_policy_options(census: Census, router: str, end: EndWords, at: Path, mistakes: Mistakes) -> None:
+    """Policies that exist, in force where they are stated, and no adjustment of what is replaced."""
+    adjusted_in = [key for key, value in (("local-pref", end.local_pref),) if value is not None]
+    adjusted_out = [key for key, value in (("med", end.med), ("prepend", end.prepend)) if value is not None]
+    adjusted_out += ["communities"] if end.communities else []
+    role = census.asys(router).role
+    named = [(k, p) for k, p in (("import-policy", end.import_policy), ("export-policy", end.export_policy)) if p]
+    if role is AsRole.CLOUD and at[0] == "peerings":
+        for key in (*(k for k, _ in named), *adjusted_in, *adjusted_out):
+            mistakes.add((*at, key), "Microsoft's end of a connection has Microsoft's policy", "remove it")
+        return
+    for key, policy in named:
+        if policy != "deny-all":
+            mistakes.known(policy, census.document.policies, "policy", (*at, key))
+    for key in adjusted_in:
+        if end.import_policy:
+            mistakes.add((*at, key), "import-policy replaces what this would change", "state one of the two")
+    for key in adjusted_out:
+        if end.export_policy:
+            mistakes.add((*at, key), "export-policy replaces what this would change", "state one of the two")
+    if role is AsRole.IXP:
+        for key in (*adjusted_in, *adjusted_out):
+            mistakes.add((*at, key), "a route server changes nothing (RFC 7947)", "remove it, or write a policy")
 
 
 def _check_hold_time(seconds: int, path: Path, mistakes: Mistakes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import cache
 
 import msgspec
 
@@ -45,6 +46,12 @@ GRACEFUL_SHUTDOWN = "65535:0"
 PATH_LIMIT = 100
 """Longer AS paths are rejected (spec POL-14)."""
 
+TOO_LONG = (
+    PrefixRange(Prefix("0.0.0.0/0"), ge=25, le=32),
+    PrefixRange(Prefix("::/0"), ge=49, le=128),
+)
+"""What the internet does not carry (RFC 7454 section 6.1.3)."""
+
 RESERVED_ASNS = (
     AsnRange(0, 0),
     AsnRange(23456, 23456),
@@ -76,12 +83,17 @@ LOCAL_PREF = {
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
-    """What policies need to know of the local AS. ``foreign`` are ranges never to be heard from outside."""
+    """What policies need to know of the local AS.
+
+    ``lans`` are exchange LANs, never to be heard of in BGP. ``registered`` are customers' prefixes that it registered
+    with Microsoft as a partner: they alone may be longer than /24 or /48 (spec M15). ``lab_asns`` are in use here.
+    """
 
     name: str
     asn: int
     prefixes: tuple[Prefix, ...]
-    foreign: tuple[Prefix, ...] = ()
+    lans: tuple[Prefix, ...] = ()
+    registered: tuple[Prefix, ...] = ()
     lab_asns: frozenset[int] = frozenset()
 
 
@@ -118,19 +130,13 @@ def tag(asn: int, source: Source) -> str:
 
 def hygiene(local: Neighbour) -> tuple[Statement, ...]:
     """What no eBGP session of the lab accepts, each with its reason."""
-    own = tuple(PrefixRange(p, le=_longest(p)) for p in (*local.prefixes, *local.foreign))
+    own = tuple(PrefixRange(p, le=_longest(p)) for p in (*local.prefixes, *local.lans))
+    longer = tuple(PrefixRange(p) for p in local.registered if int(p.partition("/")[2]) > (48 if ":" in p else 24))
+    agreed = (PrefixIn(longer, invert=True),) if longer else ()
     statements = [
         _reject("default route", PrefixIn((PrefixRange(Prefix("0.0.0.0/0")), PrefixRange(Prefix("::/0"))))),
         *([_reject("own or exchange prefix", PrefixIn(own))] if own else []),
-        _reject(
-            "longer than /24 or /48",
-            PrefixIn(
-                (
-                    PrefixRange(Prefix("0.0.0.0/0"), ge=25, le=32),
-                    PrefixRange(Prefix("::/0"), ge=49, le=128),
-                )
-            ),
-        ),
+        _reject("longer than /24 or /48", PrefixIn(TOO_LONG), *agreed),
         _reject("reserved or private AS in the path", AsPathContains(_without(RESERVED_ASNS, local.lab_asns))),
         _reject("AS12076 (ExpressRoute) in the path", AsPathContains((_asn(EXPRESSROUTE_ASN),))),
         _reject("AS_SET in the path", AsPathHasSet()),
@@ -250,6 +256,7 @@ def _longest(prefix: Prefix) -> int:
     return 128 if ":" in prefix else 32
 
 
+@cache
 def _without(ranges: tuple[AsnRange, ...], holes: frozenset[int]) -> tuple[AsnRange, ...]:
     """The ranges without single numbers: a lab that uses a private AS on purpose is not at war with itself."""
     left: list[AsnRange] = []

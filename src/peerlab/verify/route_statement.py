@@ -23,7 +23,7 @@ from peerlab.bgp.attributes import Address, PathAttributes, Prefix
 from peerlab.bgp.communities import matches
 from peerlab.bgp.wire import family_of_prefix
 from peerlab.evidence.events import ProcessExited, SessionStateChanged
-from peerlab.evidence.message import Message
+from peerlab.evidence.message import Gap, Message
 from peerlab.evidence.route_history import RouteHistory
 from peerlab.evidence.snapshot import NodeSnapshot, RouteFact
 from peerlab.evidence.story import TAP_PROCESS
@@ -251,8 +251,8 @@ def _read_wire(evidence: Evidence, pattern: RoutePattern, node: str | None, peer
             unknown.append((0, FOREVER, f"the trace shows no message of {sender} on session {session.id}"))
             continue
         history = evidence.trace.history(session.id, sender, _downs(evidence, session.id))
-        true += _told(history, pattern)
         gaps = (*evidence.trace.gaps_of(session.id, sender), *history.gaps)
+        true += _told(history, pattern, gaps)
         unknown += [(gap.at, _cleared(history, gap.end), f"{session.id}: {gap.why}") for gap in gaps]
     if not found:
         unknown.append((0, FOREVER, "the model has no session on which it could be sent"))
@@ -274,8 +274,11 @@ def _cleared(history: RouteHistory, end: int) -> int:
     return next((at for at in history.ends if at >= end), FOREVER)
 
 
-def _told(history: RouteHistory, pattern: RoutePattern) -> Iterator[Span]:
+def _told(history: RouteHistory, pattern: RoutePattern, gaps: tuple[Gap, ...]) -> Iterator[Span]:
+    """When routes stood for certain: up to a gap, for in it they may have been withdrawn."""
     for told in history.routes:
+        later = (gap.at for gap in gaps if gap.at >= told.since or gap.end > told.since)
+        certain = min(later, default=FOREVER)
         if pattern.meets(told.prefix, told.attributes):
             what = f"UPDATE announces {told.prefix} path {told.attributes.path_text() or 'empty'}"
             ended = None
@@ -285,7 +288,7 @@ def _told(history: RouteHistory, pattern: RoutePattern) -> Iterator[Span]:
                 ended = Exhibit(at=told.until, where=told.session, what=f"the session ended, {told.prefix} with it")
             yield Span(
                 since=told.since,
-                until=FOREVER if told.until is None else told.until,
+                until=max(told.since, min(certain, FOREVER if told.until is None else told.until)),
                 witness=_exhibit(told.message, what),
                 ended_by=ended,
             )

@@ -165,6 +165,16 @@ def test_reflection_leaves_its_mark_and_keeps_the_next_hop() -> None:
     assert out.cluster_list == ("10.255.0.1", "8.8.8.8")  # without a cluster id, the router id
 
 
+def test_a_client_that_is_provisioned_anew_as_none_is_none() -> None:
+    made = speaker(peer_config("in", **CLIENT), peer_config("out", number=2, **INT))
+    made.remove_peers(["in"], 0)
+    made.add_peers([peer_config("in", **INT)], {}, 0)
+    made.peer_up("in", negotiated(1), 0)
+    hear(made, "in", IBGP_IN, P)
+    made.take()
+    assert told(made, "out") == {}
+
+
 def policy(name: str, *actions: Any, match: tuple[Any, ...] = ()) -> dict[str, Policy]:
     return {
         name: Policy(
@@ -391,12 +401,14 @@ class TestRefresh:
         hear(made, "in", EBGP_IN, P, "20.0.0.0/8", "30.0.0.0/8")
         made.route_refresh("in", Family.IPV4, 1, 0)
         hear(made, "in", EBGP_IN, P)
-        hear_withdrawal(made, "in", "30.0.0.0/8")
-        assert len(made.loc_rib()) == 2  # until EoRR stale routes stay in use
-        made.route_refresh("in", Family.IPV4, 2, 0)
-        assert [fact.prefix for fact in made.loc_rib()] == [P]
-        made.route_refresh("in", Family.IPV4, 2, 0)  # an EoRR without BoRR means nothing
-        assert [fact.prefix for fact in made.loc_rib()] == [P]
+        hear(made, "in", attributes(65001, 8, next_hop="10.0.1.1"), "40.0.0.0/8")
+        hear_withdrawal(made, "in", "30.0.0.0/8", "40.0.0.0/8")
+        hear(made, "in", attributes(65001, 9, next_hop="10.0.1.1"), "40.0.0.0/8")
+        assert len(made.loc_rib()) == 3  # until EoRR stale routes stay in use
+        for _ in range(2):  # a second EoRR, without BoRR, means nothing
+            made.route_refresh("in", Family.IPV4, 2, 0)
+            assert [fact.prefix for fact in made.loc_rib()] == [P, "40.0.0.0/8"]
+            assert [fact.attributes.origin_as() for fact in made.adj_rib_in_pre("in")] == [7, 9]
 
 
 class TestStimuli:
@@ -453,6 +465,27 @@ class TestStimuli:
         made.withdraw_raw("out", [Prefix(P)])  # before a single octet of it was sent
         ear.listen(made.take(), "out")
         assert ear.routes == {}
+
+    def test_a_stimulus_that_comes_back_at_once_is_not_withdrawn(self) -> None:
+        made, ear = self.made()
+        for _ in range(2):
+            made.announce_raw("out", [Prefix(P)], attributes(9, next_hop=None))
+            ear.listen(made.take(), "out")
+            made.withdraw_raw("out", [Prefix(P)])
+        made.announce_raw("out", [Prefix(P)], attributes(9, next_hop=None))
+        ear.listen(made.take(), "out")
+        assert (set(ear.routes), ear.withdrawn) == ({P}, 0)
+
+    def test_one_that_was_never_sent_is_never_withdrawn(self) -> None:
+        made, ear = self.made()
+        made.announce_raw("out", [Prefix(P)], attributes(9, next_hop=None))
+        ear.listen(made.take(), "out")
+        made.withdraw_raw("out", [Prefix(P)])
+        ear.listen(made.take(), "out")
+        made.announce_raw("out", [Prefix(P)], attributes(9, next_hop=None))
+        made.withdraw_raw("out", [Prefix(P)])
+        ear.listen(made.take(), "out")
+        assert (ear.routes, ear.withdrawn) == ({}, 1)
 
     def test_they_need_a_session_and_attributes_that_fit(self) -> None:
         made, _ = self.made()

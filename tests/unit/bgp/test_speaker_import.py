@@ -138,6 +138,8 @@ def test_policy_that_looks_at_prefixes_judges_each_prefix_of_a_message() -> None
     hear(made, "s", attributes(65001, 8, next_hop=NEIGHBOUR), P)
     assert made.loc_rib() == []
     assert made.adj_rib_in_pre("s", Prefix(P))[0].reason == "default"
+    hear_withdrawal(made, "s", P, "10.1.0.0/16")
+    assert (made.counters("s").received, made.counters("s").accepted) == (1, 0)
 
 
 class TestNextHops:

@@ -111,8 +111,9 @@ class Office:
     def turn_up(self, label: str, peering: str = "p1", *, until: str = "Active") -> None:
         """Take a connection from PendingApproval as far as ``until``."""
         at = {"peering": peering, "connection": label}
+        if self.connection(label, peering).state == "PendingApproval" != until:
+            self.do(ApproveConnection(**at, loa="LOA-1"))
         for command in (
-            ApproveConnection(**at, loa="LOA-1"),
             NotifyReady(**at),
             ProvisionSessions(**at),
             JudgeValidation(**at, verdicts=PASSED),

@@ -1,0 +1,34 @@
+"""The storyline: every scene of a rehearsal in order, and the verdict at its end."""
+
+from __future__ import annotations
+
+from peerlab.controller import deprovision, failover, link_test, peering_service, turn_up
+from peerlab.controller.lab import Lab
+from peerlab.controller.rehearsal import Rehearsal, Scene, Tell, gather_evidence, play, take_baseline
+from peerlab.evidence.story import Phase
+from peerlab.verify.catalogue import judge_all
+from peerlab.verify.evidence import Evidence
+from peerlab.verify.finding import Finding
+
+SCENES: tuple[Scene, ...] = (
+    Scene(Phase.BUILD, take_baseline, (), "the lab stands; nothing is asked of Microsoft yet"),
+    Scene(Phase.REQUEST, turn_up.request, (Phase.BUILD,), "PeerAsn, peerings, approval, LOA"),
+    Scene(Phase.LINK_TEST, link_test.link_test, (Phase.REQUEST,), "link test in 169.254.0.0/16"),
+    Scene(Phase.DENY, turn_up.deny, (Phase.LINK_TEST,), "sessions come up under DENY ALL"),
+    Scene(Phase.VALIDATE, turn_up.validate, (Phase.DENY,), "end-to-end validation"),
+    Scene(Phase.ALLOW, turn_up.allow, (Phase.VALIDATE,), "DENY ALL is replaced: routes and packets flow"),
+    Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
+    Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
+    Scene(
+        Phase.DEPROVISION, deprovision.deprovision, (Phase.ALLOW,), "one peering is drained, removed, turned up again"
+    ),
+)
+
+
+async def rehearse(lab: Lab, tell: Tell) -> tuple[Evidence, tuple[Finding, ...]]:
+    """Play the whole story on a lab that is up and judge it. Returns the evidence and every finding."""
+    rehearsal = Rehearsal.of(lab, tell)
+    await play(rehearsal, SCENES)
+    tell("the verdict")
+    evidence = await gather_evidence(rehearsal)
+    return evidence, judge_all(evidence)
