@@ -106,7 +106,7 @@ async def _start_plain(runtime: NamespaceRuntime, model: LabModel, number: int, 
         "exabgp_daemon_user": "root",
         "exabgp_daemon_daemonize": "false",
         "exabgp_tcp_bind": "",
-        "exabgp_log_level": "NOTICE",
+        "exabgp_log_level": "WARNING",
         "exabgp_api_cli": "false",
         "PATH": os.environ["PATH"],
     }
@@ -121,9 +121,7 @@ async def _start_plain(runtime: NamespaceRuntime, model: LabModel, number: int, 
 async def _logged_up(runtime: NamespaceRuntime, model: LabModel, number: int) -> None:
     """Waits for the processes' TCP sessions as the kernel lists them: four established connections to port 179."""
     node = model.nodes[number].name
-    watch = (
-        "while [ $(cat /proc/self/net/tcp /proc/self/net/tcp6 | grep -c ' 01 ') -lt 4 ]; do read -t 0.02 x <> <(:); done"
-    )
+    watch = "until [ $(cat /proc/self/net/tcp /proc/self/net/tcp6 | grep -c ':00B3 .*:.* 01 \\|:00B3 01 ') -ge 4 ]; do sleep 0.05; done"
     await runtime.run(node, ["bash", "-c", watch], within=WITHIN)
 
 
