@@ -106,8 +106,8 @@ class Lab:
         lab.snapshots = store.snapshots()
         lab._start_watching()
         state = await runtime.observe()
-        host = next((process.node for process in state.processes if process.name == TAP_PROCESS), None)
-        lab.tap = Wiretap(runtime, store.trace_path, host)
+        tapped = any(process.name == TAP_PROCESS for process in state.processes)
+        lab.tap = Wiretap(runtime, store.trace_path, running=tapped)
         return lab
 
     def record(self, event: Event) -> None:
