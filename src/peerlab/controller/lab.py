@@ -300,8 +300,9 @@ class Lab:
 
     async def trace(self, model: LabModel | None = None) -> Trace:
         """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
+        complete_until = now_ns()
         await self.tap.flush()
-        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=now_ns())
+        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=complete_until)
 
     async def use_model(self, model: LabModel) -> None:
         """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""
