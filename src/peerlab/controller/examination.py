@@ -14,6 +14,7 @@ from typing import Any
 from peerlab.bgp.attributes import BgpRole, Family
 from peerlab.bgp.policy import DENY_ALL, AddCommunities, Policy, SetLocalPref, Statement, Verdict
 from peerlab.controller import examination_routes, fault
+from peerlab.controller.cast import connections
 from peerlab.controller.examiner import (
     EXAM_HOLD_TIME,
     Examiner,
@@ -25,7 +26,6 @@ from peerlab.controller.examiner import (
 from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
 from peerlab.controller.plan import EndIntent
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections
 from peerlab.evidence.events import StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Stimulus
 from peerlab.router.protocol import Originate

@@ -151,10 +151,14 @@ class RunningTask:
             raise self._outcome
         return self._outcome
 
-    async def stop(self) -> dict[str, Any]:
-        """Asks the probe to end and gives its result."""
+    def ask_to_stop(self) -> None:
+        """Asks the probe to end; its last records and its result can still be read."""
         if self._outcome is None:
             self._writer.write(b"stop\n")
+
+    async def stop(self) -> dict[str, Any]:
+        """Asks the probe to end and gives its result."""
+        self.ask_to_stop()
         return await self.result()
 
     def close(self) -> None:
