@@ -270,6 +270,9 @@ class Task(Protocol):
     async def stop(self) -> dict[str, Any]:
         """Ask a probe that runs until told to end, and wait for its result."""
 
+    async def drain(self) -> list[dict[str, Any]]:
+        """Ask a probe that runs until told to end, and wait for all of its records that were not read yet."""
+
     def close(self) -> None:
         """Kill the probe if it still runs. Safe to call twice."""
 

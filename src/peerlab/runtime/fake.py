@@ -72,6 +72,10 @@ class FakeTask:
         """Same as `result`."""
         return await self.result()
 
+    async def drain(self) -> list[dict[str, Any]]:
+        """No records."""
+        return []
+
     def close(self) -> None:
         """Nothing runs."""
 

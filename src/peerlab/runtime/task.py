@@ -161,6 +161,12 @@ class RunningTask:
         self.ask_to_stop()
         return await self.result()
 
+    async def drain(self) -> list[dict[str, Any]]:
+        """Asks the probe to end and gives every record that nobody has read; `result` has its last word then."""
+        if self._outcome is None:
+            self._writer.write(b"stop\n")
+        return [record async for record in self]
+
     def close(self) -> None:
         """Ends the conversation; a probe that still runs is killed by that."""
         self._writer.close()
