@@ -106,8 +106,8 @@ class Lab:
         lab.snapshots = store.snapshots()
         lab._start_watching()
         state = await runtime.observe()
-        host = next((process.node for process in state.processes if process.name == TAP_PROCESS), None)
-        lab.tap = Wiretap(runtime, store.trace_path, host)
+        tapped = any(process.name == TAP_PROCESS for process in state.processes)
+        lab.tap = Wiretap(runtime, store.trace_path, running=tapped)
         return lab
 
     def record(self, event: Event) -> None:
@@ -300,8 +300,9 @@ class Lab:
 
     async def trace(self, model: LabModel | None = None) -> Trace:
         """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
+        complete_until = now_ns()
         await self.tap.flush()
-        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=now_ns())
+        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=complete_until)
 
     async def use_model(self, model: LabModel) -> None:
         """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""

@@ -13,6 +13,7 @@ from peerlab.controller.provision import Provisioner
 from peerlab.errors import PeerlabError
 from peerlab.evidence.events import PhaseEnded, PhaseStarted
 from peerlab.evidence.story import Moment, Phase
+from peerlab.runtime.supervisor import SCAPY_TOOLBOX
 from peerlab.topology.model import LabModel
 from peerlab.verify.evidence import Evidence
 
@@ -84,6 +85,7 @@ async def gather_evidence(rehearsal: Rehearsal) -> Evidence:
 
 
 async def take_baseline(rehearsal: Rehearsal) -> None:
-    """The lab before anything is asked of Microsoft."""
+    """The lab before anything is asked of Microsoft; scapy is imported meanwhile, the link test needs it."""
+    await rehearsal.lab.runtime.prepare(SCAPY_TOOLBOX)
     await rehearsal.lab.wait_quiet()
     await rehearsal.lab.snapshot(Moment.BASELINE)

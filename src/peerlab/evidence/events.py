@@ -190,7 +190,7 @@ class StreamMeasured(_Event, frozen=True, kw_only=True, tag="stream-measured"):
 
 
 class PathTraced(_Event, frozen=True, kw_only=True, tag="path-traced"):
-    """A traceroute: hop addresses (None = silent hop) and the node names they belong to."""
+    """A traceroute: hop addresses (None = silent hop), the node names they belong to, and the address family."""
 
     name: str
     source: str
@@ -199,6 +199,7 @@ class PathTraced(_Event, frozen=True, kw_only=True, tag="path-traced"):
     nodes: tuple[str | None, ...]
     reached: bool
     rtts_ms: tuple[float | None, ...] = ()
+    family: str = ""
 
 
 class ProbeAnswered(_Event, frozen=True, kw_only=True, tag="probe-answered"):

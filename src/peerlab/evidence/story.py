@@ -78,8 +78,9 @@ class Stimulus(StrEnum):
 
     LINK_LOCAL_INJECTED = "link-local-injected"
     """Frames with a 169.254/16 source and frames with such a destination enter a router to be forwarded.
-    applied: node=the router, frames:int, cases:['source','destination'], entered:interface; observed: delivered:int (test frame of a forwardable address that did
-    pass, proving the path carries), leaked:[{node, interface, frame}]."""
+    applied: node=the router, frames:int, sources:[...], destinations:[...], entered:interface.
+    observed: delivered:int (test frames of a forwardable address that did pass, proving the path carries),
+    leaked:[{node, interface, frame}]."""
     NEW_ANNOUNCEMENT = "new-announcement"
     """Under DENY the peer announces one more prefix. applied: session, prefix."""
     ROUTE_REFRESH = "route-refresh"
@@ -121,8 +122,8 @@ class Stimulus(StrEnum):
     node=announcer. observed: up_at_limit:bool, down_after:bool, warned:bool, others_down:[session ids],
     recovered:bool (up again after a restart with fewer routes)."""
     PORT_SCAN = "port-scan"
-    """A stranger connects to TCP/179 of a router. node=the stranger. observed: {address: 'open'|'closed'|'filtered'} under answers,
-    configured_open:bool (control: a configured neighbour can)."""
+    """A stranger connects to TCP/179 of routers. node=the stranger. observed: answers:{address: 'open'|'closed'|
+    'filtered'}, configured_open:bool (control: a configured neighbour can)."""
     LEAK = "leak"
     """An RFC 7908 leak is announced. applied: node=the leaker, type:int, prefix, session.
     observed: accepted_at:[nodes], passed_on_to:[sessions], reason:str (statement that stopped it)."""
@@ -159,6 +160,3 @@ class Stimulus(StrEnum):
     offered:[prefixes]. observed: established:bool, accepted:int, advertised:int, at the edge."""
     ROUTER_RESTARTED = "router-restarted"
     """Under DENY the edge's router process is restarted. applied: node=edge, session. observed: established:bool."""
-    FORBIDDEN_REQUEST = "forbidden-request"
-    """A request that must be refused is made. applied: check:str (catalogue id), case:str, resource:str, request:str.
-    observed: refused:bool, code:str, message:str. The refusal is also a TransitionRefused for the same resource."""

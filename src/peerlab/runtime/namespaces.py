@@ -220,6 +220,7 @@ class NamespaceRuntime:
         except BaseException:
             for descriptor in (in_writer, out_reader, err_reader):
                 os.close(descriptor)
+            await exits.aclose()
             raise
         finally:
             for descriptor in (in_reader, out_writer, err_writer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peerlab.verify import link, policy, session
+from peerlab.verify import link, policy, security, session, validation
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -14,6 +14,8 @@ CATALOGUE: tuple[Check, ...] = (
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,
+    *validation.CHECKS,
+    *security.CHECKS,
 )
 """Every check, in the order of the phases."""
 

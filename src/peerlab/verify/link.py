@@ -218,9 +218,9 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "LNK-04", "Never forwarded", PHASE, CRITICAL,
-        "A packet with a 169.254/16 source or destination that enters a router leaves through no other interface.",
+        "A packet with a 169.254/16 source or destination that enters an edge leaves through no other interface.",
         "RFC 3927 2.6.2, 2.7; RFC 6890", "frames injected, every wire sniffed", no_link_test, judge_never_forwarded,
-        ("trial link-local-injected per router at a tested link: frames, cases, delivered, leaked",),
+        ("trial link-local-injected: each edge of a tested link, frames, sources, destinations; delivered, leaked",),
     ),
     Check(
         "LNK-05", "Never in routing", PHASE, CRITICAL,

@@ -30,14 +30,14 @@ def judge_never_forwarded(evidence: Evidence) -> Judgement:
     docket = Docket()
     covered: set[str] = set()
     for trial in answered(evidence, docket, Stimulus.LINK_LOCAL_INJECTED, "delivered", "leaked"):
-        frames, cases = trial.did.count("frames"), trial.did.texts("cases") or ()
+        frames = trial.did.count("frames")
         delivered, leaked = trial.saw.count("delivered"), trial.saw.items("leaked")
         where = f"{trial.applied.node} {trial.did.text('entered')}".strip()
         if leaked:
             docket.breaks(trial.until, where, f"a 169.254/16 frame was forwarded: {leaked[0]}")
         elif leaked is None or not frames:
             docket.lacks(f"{where}: no link-local frame was injected")
-        elif not {"source", "destination"} <= set(cases):
+        elif not trial.did.texts("sources") or not trial.did.texts("destinations"):
             docket.lacks(f"{where}: frames with a link-local source and with a link-local destination are both needed")
         elif not delivered:
             docket.lacks(f"{where}: no forwardable test frame came through, so silence proves nothing")
@@ -45,10 +45,9 @@ def judge_never_forwarded(evidence: Evidence) -> Judgement:
             covered.add(trial.applied.node)
             docket.proves(trial.until, where, f"{frames} link-local frames dropped, {delivered} test frames passed")
     for connection in tested_connections(evidence.model):
-        for node in (connection.request.edge, connection.request.peer):
-            if node not in covered:
-                docket.lacks(f"{node}: nobody tried to have it forward 169.254/16")
-    return docket.close(f"{len(covered)} routers forward nothing from or to 169.254/16")
+        if connection.request.edge not in covered:
+            docket.lacks(f"{connection.request.edge}: nobody tried to have it forward 169.254/16")
+    return docket.close(f"{', '.join(sorted(covered))} forward nothing from or to 169.254/16")
 
 
 def judge_never_routed(evidence: Evidence) -> Judgement:

@@ -122,9 +122,9 @@ def events(evidence: Evidence, kind: type[E], since: int = 0, until: int = FOREV
 def trials(evidence: Evidence, stimulus: Stimulus) -> tuple[Trial, ...]:
     """Every trial of a stimulus, in order.
 
-    An answer belongs to the latest unanswered stimulus of that name at that node and, where both name one, on that
-    session; a ``trial`` key in the details of both tells overlapping trials of one session apart. So a stimulus whose
-    answer never came keeps none, rather than the next one's.
+    An answer belongs to the latest unanswered stimulus of that name with the same ``trial``, ``session`` and ``prefix``
+    where both name one, and at the same node unless the session says enough. So a stimulus whose answer never came
+    keeps none, rather than the next one's.
     """
     found: list[Trial] = []
     for event in evidence.events:
@@ -132,13 +132,21 @@ def trials(evidence: Evidence, stimulus: Stimulus) -> tuple[Trial, ...]:
             found.append(Trial(event, None))
         elif isinstance(event, StimulusObserved) and event.stimulus == stimulus:
             for i in range(len(found) - 1, -1, -1):
-                applied = found[i].applied
-                same = applied.node == event.node and applied.detail.get("trial") == event.detail.get("trial")
-                sessions = {found[i].session, event.detail.get("session", "")} - {""}
-                if same and len(sessions) <= 1 and found[i].observed is None:
-                    found[i] = Trial(applied, event)
+                if found[i].observed is None and _belongs(event, found[i]):
+                    found[i] = Trial(found[i].applied, event)
                     break
     return tuple(found)
+
+
+def _belongs(answer: StimulusObserved, trial: Trial) -> bool:
+    did, saw = trial.applied.detail, answer.detail
+    if did.get("trial") != saw.get("trial"):
+        return False
+    if any(key in did and key in saw and did[key] != saw[key] for key in ("session", "prefix")):
+        return False
+    if saw.get("session") and saw["session"] != trial.session:
+        return False
+    return trial.applied.node == answer.node or bool(saw.get("session"))
 
 
 def answered(evidence: Evidence, docket: Docket, stimulus: Stimulus, *keys: str) -> Iterator[Trial]:

@@ -4,7 +4,7 @@ host-svc - ams1 ==== ams2      AS 8075, two metros: ams1, ams2 (amsterdam), lon1
             |  \\      |  \\        full iBGP mesh over loopbacks
           isp1  rs1 isp1  rs1    connections isp-ams/c1 (ams1), isp-ams/c2 (ams2), isp-lon/c3 (lon1), ix/c4 (ams2)
             |                    isp1 (amsterdam), isp2 (london): AS 64500
-          cust - host-cust       customer AS 4200000010 behind both; transit AS 64600 reaches all; observer 64601
+          cust - host-cust       customer AS 65550 behind both; transit AS 64502 reaches all; observer 64503
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from peerlab.topology.model import (
     SessionEnd,
 )
 
-CLOUD, ISP, CUSTOMER, TRANSIT, OBSERVER, IXP, MEMBER = 8075, 64500, 4200000010, 64600, 64601, 64700, 64701
+CLOUD, ISP, CUSTOMER, TRANSIT, OBSERVER, IXP, MEMBER = 8075, 64500, 65550, 64502, 64503, 64504, 64505
 P4, P6 = Prefix("203.0.113.0/24"), Prefix("2001:db8:10::/48")
 """The customer's prefixes."""
 M4, M6 = Prefix("198.51.100.0/24"), Prefix("2001:db8:20::/48")

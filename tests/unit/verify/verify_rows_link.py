@@ -64,7 +64,7 @@ def injected(s: Scenario) -> None:
         s.trial(
             Stimulus.LINK_LOCAL_INJECTED,
             node,
-            did={"frames": 4, "cases": ["source", "destination"], "entered": interface},
+            did={"frames": 4, "sources": ["169.254.7.1"], "destinations": ["169.254.8.1"], "entered": interface},
             saw={"delivered": 2, "leaked": []},
             at=5.0,
             until=5.2,
@@ -173,7 +173,7 @@ LINK_ROWS = (
             "never tried": lambda s: s.untry(Stimulus.LINK_LOCAL_INJECTED),
             "the path carries nothing at all": lambda s: s.resee(Stimulus.LINK_LOCAL_INJECTED, delivered=0),
             "no frame injected": lambda s: s.redo(Stimulus.LINK_LOCAL_INJECTED, frames=0),
-            "destinations were not tried": lambda s: s.redo(Stimulus.LINK_LOCAL_INJECTED, cases=["source"]),
+            "destinations were not tried": lambda s: s.redo(Stimulus.LINK_LOCAL_INJECTED, destinations=[]),
             "the log does not say what leaked": lambda s: s.resee(Stimulus.LINK_LOCAL_INJECTED, leaked=None),
         },
     ),

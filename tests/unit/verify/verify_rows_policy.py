@@ -202,7 +202,7 @@ def bogon_asns(s: Scenario) -> None:
     """One path per range; AS 0 is treated as a withdrawal (RFC 7607), so the edge only has a notice of it."""
     _up(s)
     for number, (low, _, _) in enumerate(BOGON_ASNS):
-        if low in (64496, 64512, 4200000000):
+        if low in (64496, 65536):
             continue
         put(s, "POL-08", f"203.0.{120 + number}.0/24", asns=(EXAMINER, low))
     s.drop(Moment.STIMULATED, "ams1", "adj_rib_in_post", "x-pol-4", "203.0.120.0/24")
@@ -313,7 +313,7 @@ def max_prefix(s: Scenario) -> None:
 def _rs_as_in_path(s: Scenario) -> None:
     fact = s.node(Moment.ALLOWED, "ams2").adj_rib_in_pre["c4-4"][0]
     worse = msgspec.structs.replace(
-        fact, attributes=msgspec.structs.replace(fact.attributes, as_path=path(64700, *fact.attributes.asns()))
+        fact, attributes=msgspec.structs.replace(fact.attributes, as_path=path(64504, *fact.attributes.asns()))
     )
     s.hold(Moment.ALLOWED, "ams2", "adj_rib_in_pre", "c4-4", worse)
 

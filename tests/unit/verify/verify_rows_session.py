@@ -48,7 +48,7 @@ def hold_expiry(s: Scenario) -> None:
 
 
 def old_speaker(s: Scenario) -> None:
-    s.trial(Stimulus.OLD_SPEAKER, "cust", "", {}, {"path_at_third": "64600 64500 4200000010"})
+    s.trial(Stimulus.OLD_SPEAKER, "cust", "", {}, {"path_at_third": "64502 64500 65550"})
 
 
 def md5(s: Scenario) -> None:
@@ -67,7 +67,7 @@ def refresh(s: Scenario) -> None:
     """The edge asks at 50, the peer sends its one route again at 50.2."""
     s.trial(Stimulus.ROUTE_REFRESH, "ams1", "c1-4", {}, {"uptime_kept": True}, at=50.0, until=51.0)
     s.refresh("c1-4", "ams1", 50.1)
-    s.announce("c1-4", "isp1", [P4], 50.2, as_path=path(ISP, 4200000010), communities=(MAPS,))
+    s.announce("c1-4", "isp1", [P4], 50.2, as_path=path(ISP, 65550), communities=(MAPS,))
 
 
 def roles(s: Scenario) -> None:
@@ -206,13 +206,13 @@ SESSION_ROWS = (
         old_speaker,
         breaks={
             "AS_TRANS is left behind an OLD speaker": lambda s: s.resee(
-                Stimulus.OLD_SPEAKER, path_at_third="64600 64500 23456"
+                Stimulus.OLD_SPEAKER, path_at_third="64502 64500 23456"
             ),
             "AS_TRANS in a Loc-RIB": lambda s: s.elect(Moment.ALLOWED, "sin1", route(P4, "i-lon1-sin1-4", ISP, 23456)),
         },
         lacks={
             "never tried": lambda s: s.untry(Stimulus.OLD_SPEAKER),
-            "no large AS in the path": lambda s: s.resee(Stimulus.OLD_SPEAKER, path_at_third="64600 64500"),
+            "no large AS in the path": lambda s: s.resee(Stimulus.OLD_SPEAKER, path_at_third="64502 64500"),
             "no snapshot": lambda s: s.snapshots.pop(Moment.ALLOWED),
         },
     ),

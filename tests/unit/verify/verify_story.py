@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from verify_model import C4, C6, CLOUD_ROUTERS, FAMILIES, P4, P6, WIRES, session_id
+from ipaddress import ip_interface
+
+from verify_model import C4, C6, CLOUD_ROUTERS, FAMILIES, ISP, IXP, MEMBER, P4, P6, WIRES, session_id
 from verify_scenario import (
     ALLOW,
     CONNECTIONS,
@@ -25,6 +27,7 @@ from peerlab.evidence.events import (
     PolicyStageChanged,
     ResourceChanged,
     SessionStateChanged,
+    TransitionRefused,
     ValidationJudged,
 )
 from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, RouteFact, SessionFact
@@ -107,11 +110,18 @@ def _phases(scenario: Scenario) -> None:
 
 
 def _management(scenario: Scenario) -> None:
-    for name, asn in (("isp", 64500), ("ixp", 64700)):
+    noc = {"role": "Noc", "email": "noc@example.net", "phone": "+31 20 000"}
+    for name, asn in (("isp", ISP), ("ixp", IXP)):
         for at, state in ((0.5, "Pending"), (1.8, "Approved")):
-            body: dict[str, object] = {"name": name, "asn": asn, "state": state}
-            scenario.tell(ResourceChanged(at=ns(at), kind="peerAsn", name=name, change="put", body=body))
+            body: dict[str, object] = {"name": name, "asn": asn, "state": state, "contacts": [noc]}
+            scenario.tell(ResourceChanged(at=ns(at), kind="peerAsns", name=name, change="put", body=body))
     for peering in scenario.model.peerings:
+        refused = {"code": "BadArgument", "message": "the PeerAsn is not approved"}
+        scenario.tell(TransitionRefused(at=ns(1.0), resource=peering.name, request="PutPeering", **refused))
+        limits = {"v4": {"max_prefixes": 100}, "v6": {"max_prefixes": 100}}
+        labels = [{"label": c.name, "facility_id": 99, **limits} for c in peering.connections]
+        record: dict[str, object] = {"name": peering.name, "connections": labels}
+        scenario.tell(ResourceChanged(at=ns(1.9), kind="peerings", name=peering.name, change="created", body=record))
         for connection in peering.connections:
             for before, after, at in STATES:
                 scenario.tell(
@@ -131,6 +141,25 @@ def _management(scenario: Scenario) -> None:
             sessions = tuple(session_id(connection.name, family) for family in FAMILIES)
             for stage, at in (("deny", 9.0), ("allow", ALLOW)):
                 scenario.tell(PolicyStageChanged(at=ns(at), node=connection.edge, sessions=sessions, stage=stage))
+    _registration(scenario)
+
+
+def _registration(scenario: Scenario) -> None:
+    """A prefix and an AS are registered, a second time refused; the service prefix fails with a wrong key first."""
+    for at, kind, name, body in (
+        (80.0, "registeredPrefixes", "isp-ams/cust-v4", {"prefix": P4, "prefix_key": "key-1"}),
+        (80.1, "registeredAsns", "ix/member", {"asn": MEMBER, "prefix_key": "key-2"}),
+        (82.0, "prefixes", "service/cust-v4", {"prefix": P4, "prefix_key": "wrong", "state": "Failed"}),
+        (84.0, "prefixes", "service/cust-v4", {"prefix": P4, "prefix_key": "key-1", "state": "Verified"}),
+    ):
+        scenario.tell(ResourceChanged(at=ns(at), kind=kind, name=name, change="updated", body=dict(body)))
+    again = {"code": "BadArgument", "message": "registered under isp-ams already"}
+    scenario.tell(TransitionRefused(at=ns(81.0), resource="isp-lon", request="PutRegisteredPrefix", **again))
+    wrong = "Peering service provider not found"
+    judged = {"at": ns(82.0), "subject": "service/cust-v4", "rule": "VAL-07"}
+    scenario.tell(ValidationJudged(passed=False, message=wrong, **judged))
+    for rule in ("VAL-05", "VAL-06", "VAL-07", "VAL-08", "VAL-09", "VAL-10", "VAL-11", "VAL-12"):
+        scenario.tell(ValidationJudged(at=ns(84.0), subject="service/cust-v4", rule=rule, passed=True))
 
 
 def _open(scenario: Scenario, session: Session) -> None:
@@ -332,6 +361,11 @@ def _chosen(
         for prefix, route in loc.items()
         if route.session is None
     ]
+    for port in known.interfaces:
+        for text in (port.v4, port.v6):
+            if text is not None:
+                connected = Prefix(str(ip_interface(text).network))
+                kernel.append(KernelRoute(prefix=connected, interface=port.name, protocol=2))
     for other in CLOUD_ROUTERS if node in CLOUD_ROUTERS else ():
         for family in FAMILIES if other != node else ():
             target = model.node(other)
