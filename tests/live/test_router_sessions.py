@@ -106,6 +106,21 @@ def test_a_strict_end_refuses_silence_about_roles(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_peer_that_is_not_there_is_named_as_what_it_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with two_routers(tmp_path) as lab:
+            config, _ = pair([peers("s", Family.IPV4, "a", "b")])
+            await lab.start(config)
+
+            async def refused() -> bool:
+                return (await lab.session("a", "s")).last_error == "no TCP connection: Connection refused"
+
+            await lab.until(refused, "the refusal")
+            assert (await lab.session("a", "s")).state == "Connect"
+
+    run(story())
+
+
 def test_a_wrong_as_is_refused(tmp_path: Path) -> None:
     async def story() -> None:
         ends = with_ends(peers("s", Family.IPV4, "a", "b"), {"peer_as": 64999}, {})
@@ -212,7 +227,7 @@ def test_a_killed_router_is_noticed_and_its_next_life_comes_back(tmp_path: Path)
     async def story() -> None:
         async with two_routers(tmp_path, *pair([peers("s", Family.IPV4, "a", "b")])) as lab:
             await lab.established("a", "s")
-            await lab.runtime.signal("b", "router1", signal.SIGKILL)
+            await lab.kill("b")
             assert await lab.clients["a"].wait("down", WITHIN, session="s")
             await lab.restart("b")
             await lab.established("a", "s")
@@ -224,10 +239,7 @@ def test_a_stopped_router_says_goodbye(tmp_path: Path) -> None:
     async def story() -> None:
         async with two_routers(tmp_path, *pair([peers("s", Family.IPV4, "a", "b")])) as lab:
             await lab.established("a", "s")
-            exits = lab.runtime.exits()
-            await lab.runtime.signal("b", "router1", signal.SIGTERM)
-            ended = await anext(aiter(exits))
-            assert (ended.node, ended.code) == ("b", 0)
+            assert (await lab.kill("b", signal.SIGTERM)).code == 0
             assert await lab.clients["a"].wait("down", WITHIN, session="s")
             assert 'Administrative Shutdown "router b stops"' in (await lab.session("a", "s")).last_error
 

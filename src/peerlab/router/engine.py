@@ -199,8 +199,9 @@ class Engine:
         return self._known(session).peer.state
 
     def reason(self, session: str) -> str:
-        """Why the session is not up, or went down last; '' when it never did."""
-        return self._known(session).peer.reason
+        """Why the session went down last, and what keeps it from coming up now; '' when there is neither."""
+        peer = self._known(session).peer
+        return "; now: ".join(words for words in (peer.reason, peer.obstacle) if words)
 
     def is_writing(self) -> bool:
         """Whether octets of any session wait for room in its socket."""
