@@ -30,6 +30,7 @@ from peerlab.bgp.open import Open, decode_open
 from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router.engine_session import DEFAULT_HOP_LIMIT, SessionPeer, take_over
 from peerlab.router.loop import READ, WRITE, Loop, Timer
+from peerlab.router.port_guard import guard
 
 GTSM_HOP_LIMIT = 255
 IP_MINTTL = 21  # linux/in.h; Python's socket module lacks both names
@@ -198,8 +199,9 @@ class Engine:
         return self._known(session).peer.state
 
     def reason(self, session: str) -> str:
-        """Why the session is not up, or went down last; '' when it never did."""
-        return self._known(session).peer.reason
+        """Why the session went down last, and what keeps it from coming up now; '' when there is neither."""
+        peer = self._known(session).peer
+        return "; now: ".join(words for words in (peer.reason, peer.obstacle) if words)
 
     def is_writing(self) -> bool:
         """Whether octets of any session wait for room in its socket."""
@@ -276,6 +278,7 @@ class Engine:
             self._unbound.add(session)
         for listening, (address, _, _, _) in self._listener._sockets.items():
             self._set_hop_limits(listening, address)
+            self._guard(listening, address)
             if listening.fileno() not in self._listening:
                 self._listening.add(listening.fileno())
                 self._loop.watch(listening.fileno(), READ, self._accept)
@@ -293,6 +296,13 @@ class Engine:
             listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, sent)
             listening.setsockopt(socket.IPPROTO_IP, IP_MINTTL, least)
 
+    def _guard(self, listening: socket.socket, address: str) -> None:
+        configs = [driven.peer.config for driven in self._driven.values()]
+        try:
+            guard(listening, {c.peer_address for c in configs if c.passive and c.local_address == address})
+        except (OSError, ValueError) as error:
+            self._sink.trouble(f"strangers can connect to {address} port 179: {error}")
+
     def _stop_listening(self, gone: SessionPeer) -> None:
         neighbor = gone.neighbor
         wanted = {
@@ -304,8 +314,10 @@ class Engine:
             if (address, port) not in wanted:
                 self._loop.unwatch(listening.fileno())
                 self._listening.discard(listening.fileno())
-            elif address == neighbor["local-address"].top() and neighbor["md5-password"]:
-                md5(listening, neighbor["peer-address"].top(), 0, "", False)
+            elif address == neighbor["local-address"].top():
+                self._guard(listening, address)
+                if neighbor["md5-password"]:
+                    md5(listening, neighbor["peer-address"].top(), 0, "", False)
         self._listener.close_unwanted(wanted)
 
     def _accept(self, _: int) -> None:
