@@ -14,7 +14,8 @@ from peerlab.evidence.story import Stimulus
 from peerlab.router.protocol import OpenSession, SendRaw
 
 SILENT, LIMITED, BROKEN, BARE, EDITED = "silent", "limit", "broken", "bare", "edit"
-CASES = (SILENT, LIMITED, BROKEN, BARE, EDITED)
+CASES = (LIMITED, BROKEN, BARE, EDITED)
+"""Those that share a router; the silent one needs its own."""
 
 LIMIT = 5
 """Routes that the limited session may bring; a person is warned from four on."""
@@ -36,7 +37,11 @@ def prepare(exam: Exam) -> None:
 
 
 async def fall_silent(exam: Exam) -> None:
-    """The examiner announces something, then loses every packet with the carrier up (SES-06)."""
+    """The examiner announces something, then its process stops and its kernel still acknowledges (SES-06).
+
+    With its packets lost instead, the NOTIFICATION would never leave: TCP sends nothing new before the old is
+    acknowledged. Nothing may make a plan meanwhile, for a plan asks every router.
+    """
     examiner, lab = exam[SILENT], exam.rehearsal.lab
     router = await exam.router(examiner.at)
     for family, session in examiner.sessions.items():
@@ -44,11 +49,11 @@ async def fall_silent(exam: Exam) -> None:
         prefix = exam.prefix(family, SILENT)
         await exam.announce(examiner, family, (prefix,))
         await router.wait("best", ANSWERED_WITHIN, session=session, prefix=prefix)
-    link = fault.find_link(lab, examiner.link)
+    silent = fault.find_router(lab, examiner.node)
     began = now_ns()
     for session in examiner.sessions.values():
         exam.applied(Stimulus.HOLD_EXPIRY, examiner.at, session, hold_time=EXAM_HOLD_TIME)
-    await fault.silence(lab, link, from_node=examiner.node)
+    await fault.freeze_router(lab, silent)
 
     async def down(session: str) -> None:
         await router.wait("down", EXAM_HOLD_TIME + ANSWERED_WITHIN, session=session)
@@ -57,8 +62,10 @@ async def fall_silent(exam: Exam) -> None:
         left += sum(1 for route in await router.rib("loc-rib") if route.session == session)
         exam.observed(Stimulus.HOLD_EXPIRY, examiner.at, session, seconds=seconds, routes_left=left)
 
-    await asyncio.gather(*(down(session) for session in examiner.sessions.values()))
-    await fault.clear(lab, link)
+    try:
+        await asyncio.gather(*(down(session) for session in examiner.sessions.values()))
+    finally:
+        await fault.thaw_router(lab, silent)
 
 
 async def exceed_limit(exam: Exam) -> None:

@@ -26,6 +26,9 @@ HOP = "hop"
 """A wire without a session: the network on which a next hop stands."""
 CASES = (FIRST, FIRST_AGAIN, SECOND, INSIDE, INSIDE_TOO, HOP)
 
+MISSING_MED = "missing MED"
+"""A route without MED counts as one with the lowest (RFC 4271 section 9.1.2.2 c)."""
+
 PREFERRED = "64999:200"
 """What a route carries that the examined router is to prefer by LOCAL_PREF."""
 
@@ -49,36 +52,30 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A step, the route that wins by it, and the one that loses."""
+    """A step, the route that wins by it, and the one that loses. ``name`` is what the log calls it if not the step."""
 
     step: Step
-    name: str
     winner: Side
     loser: Side
+    name: str = ""
 
 
 def pairs(far: dict[Family, Address], family: Family) -> tuple[Pair, ...]:
     """Every pair of a family. ``far`` is a next hop inside the cloud; the step of the IGP needs one."""
     longer = (64999, 64998)
     found = [
-        Pair(
-            Step.LOCAL_PREF,
-            "local-pref",
-            Side(SECOND, longer, {"communities": (PREFERRED,)}),
-            Side(FIRST),
-        ),
-        Pair(Step.AS_PATH, "a", Side(SECOND, (), {"origin": Origin.INCOMPLETE}), Side(FIRST, longer)),
-        Pair(Step.ORIGIN, "b", Side(SECOND, (), {"med": 20}), Side(FIRST, (), {"origin": Origin.EGP, "med": 10})),
-        Pair(Step.MED, "c", Side(SECOND, (), {"med": 10}), Side(FIRST, (), {"med": 20})),
-        Pair(Step.MED, "c-missing", Side(SECOND), Side(FIRST, (), {"med": 10})),
-        Pair(Step.EBGP, "d", Side(SECOND, (64999,)), Side(INSIDE, (64999, 64998))),
-        Pair(Step.ROUTER_ID, "f", Side(FIRST_AGAIN), Side(SECOND)),
-        Pair(Step.PEER_ADDRESS, "g", Side(FIRST), Side(FIRST_AGAIN)),
+        Pair(Step.LOCAL_PREF, Side(SECOND, longer, {"communities": (PREFERRED,)}), Side(FIRST)),
+        Pair(Step.AS_PATH, Side(SECOND, (), {"origin": Origin.INCOMPLETE}), Side(FIRST, longer)),
+        Pair(Step.ORIGIN, Side(SECOND, (), {"med": 20}), Side(FIRST, (), {"origin": Origin.EGP, "med": 10})),
+        Pair(Step.MED, Side(SECOND, (), {"med": 10}), Side(FIRST, (), {"med": 20})),
+        Pair(Step.MED, Side(SECOND), Side(FIRST, (), {"med": 10}), name=MISSING_MED),
+        Pair(Step.EBGP, Side(SECOND, (64999,)), Side(INSIDE, (64999, 64998))),
+        Pair(Step.ROUTER_ID, Side(FIRST_AGAIN), Side(SECOND)),
+        Pair(Step.PEER_ADDRESS, Side(FIRST), Side(FIRST_AGAIN)),
     ]
     if family in far:
-        found.append(
-            Pair(Step.IGP_METRIC, "e", Side(INSIDE_TOO, longer), Side(INSIDE, longer, {"next_hop": far[family]}))
-        )
+        away = Side(INSIDE, longer, {"next_hop": far[family]})
+        found.append(Pair(Step.IGP_METRIC, Side(INSIDE_TOO, longer), away))
     return tuple(found)
 
 
@@ -116,29 +113,29 @@ def _far_next_hops(exam: Exam, at: str) -> dict[Family, Address]:
 
 
 async def _break_tie(exam: Exam, pair: Pair, family: Family) -> None:
-    prefix = exam.prefix(family, f"tie-{pair.name}")
+    step = pair.name or str(pair.step)
+    trial = f"{step} {family.value}"
+    prefix = exam.prefix(family, f"tie {step}")
     winner, loser = exam[pair.winner.case], exam[pair.loser.case]
-    router = await exam.router(winner.at)
     expected = winner.sessions[family]
     exam.applied(
-        Stimulus.TIE_BREAK, winner.at, expected, step=pair.name, prefix=prefix, expected=expected, trial=f"{pair.name}-{family.value}"
+        Stimulus.TIE_BREAK, winner.at, expected, trial=trial, step=step, prefix=prefix, expected=expected
     )
     # The loser is announced first: the winner has to replace it, not merely to be there before.
     for side, examiner in ((pair.loser, loser), (pair.winner, winner)):
         await exam.announce(examiner, family, (prefix,), side.path, **side.attributes)
         await exam.are_known(examiner, family, (prefix,))
     best = await exam.best(winner.at, prefix)
-    explanation = await router.explain(prefix)
+    explanation = await (await exam.router(winner.at)).explain(prefix)
     lost = [c.eliminated_by for c in explanation.candidates if c.session == loser.sessions[family]]
     exam.observed(
         Stimulus.TIE_BREAK,
         winner.at,
         expected,
+        trial=trial,
         prefix=prefix,
-        trial=f"{pair.name}-{family.value}",
         best=best.session if best is not None else "",
         reason=lost[0] if lost else "",
-        wanted_reason=str(pair.step),
     )
 
 
@@ -147,15 +144,17 @@ async def lose_next_hop(exam: Exam) -> None:
     lab, inside, hop = exam.rehearsal.lab, exam[INSIDE], exam[HOP]
     router = await exam.router(inside.at)
     prefixes: dict[Family, Prefix] = {}
+    before: dict[Family, bool] = {}
     for family, session in inside.sessions.items():
         await exam.is_up(inside, family)
         await exam.is_open(inside, family)
         prefixes[family] = exam.prefix(family, HOP)
         await exam.announce(inside, family, (prefixes[family],), (64999,), next_hop=hop.addresses[family])
-        await router.wait("best", ANSWERED_WITHIN, session=session, prefix=prefixes[family])
+        before[family] = await router.wait("best", ANSWERED_WITHIN, session=session, prefix=prefixes[family])
     link = fault.find_link(lab, hop.link)
     for family, session in inside.sessions.items():
-        exam.applied(Stimulus.NEXT_HOP_LOST, inside.at, session, prefix=prefixes[family], next_hop=hop.addresses[family])
+        next_hop = hop.addresses[family]
+        exam.applied(Stimulus.NEXT_HOP_LOST, inside.at, session, prefix=prefixes[family], next_hop=next_hop)
     await fault.set_link(lab, link, up=False)
     without = {
         family: not await router.wait("no-best", ANSWERED_WITHIN, prefix=prefix) for family, prefix in prefixes.items()
@@ -168,6 +167,7 @@ async def lose_next_hop(exam: Exam) -> None:
             inside.at,
             session,
             prefix=prefixes[family],
+            best_before=before[family],
             best_without=without[family],
             best_again=again,
         )

@@ -10,7 +10,7 @@ from peerlab.controller.examiner import Post, free_asns
 from peerlab.controller.rehearsal import Rehearsal
 from peerlab.controller.turn_up import connections
 
-LOWER, HIGHER, STRANGER = "exam-a", "exam-b", "exam-c"
+LOWER, HIGHER, STRANGER, SILENT = "exam-a", "exam-b", "exam-c", "exam-d"
 """The examiners' routers. The first one has the lower router id."""
 
 
@@ -23,6 +23,7 @@ def posts(rehearsal: Rehearsal, edge: str, edges: list[str], cases: tuple[exam_s
     at_lower += [*exam_limits.CASES, exam_port.NEIGHBOUR, exam_routes.FIRST, exam_routes.FIRST_AGAIN]
     return [
         *(Post(case=case, examiner=LOWER, at=edge) for case in at_lower),
+        Post(case=exam_limits.SILENT, examiner=SILENT, at=edge),
         Post(case=exam_sessions.OLD, examiner=LOWER, at=edge, asn=old),
         Post(case=exam_routes.INSIDE, examiner=LOWER, at=edge, asn=cloud),
         Post(case=exam_routes.INSIDE_TOO, examiner=HIGHER, at=edge, asn=cloud),
@@ -53,11 +54,10 @@ async def examine(rehearsal: Rehearsal) -> None:
         await exam.realise()
         await asyncio.gather(
             *(exam_sessions.run(exam, case, watch) for case, watch in zip(cases, watches, strict=True)),
-            exam_limits.fall_silent(exam),
+            _edit_then_fall_silent(exam),
             exam_limits.exceed_limit(exam),
             exam_limits.break_one(exam),
             exam_limits.go_without_policy(exam),
-            exam_limits.change_policy(exam),
             exam_routes.break_ties(exam),
             exam_routes.lose_next_hop(exam),
             exam_port.scan(exam, edges),
@@ -67,3 +67,9 @@ async def examine(rehearsal: Rehearsal) -> None:
             rehearsal.tell(f"  sessions of {edge} that did not stay up meanwhile: {', '.join(lost)}")
     finally:
         await exam.end()
+
+
+async def _edit_then_fall_silent(exam: Exam) -> None:
+    """One after the other: an edit is a plan, and a plan asks every router, the silent one too."""
+    await exam_limits.change_policy(exam)
+    await exam_limits.fall_silent(exam)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
+
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.controller import fault, probing
 from peerlab.controller.cast import connections, customer_hosts, service_hosts, sessions_of
@@ -117,6 +119,9 @@ async def _press(rehearsal: Rehearsal, edge: str, session: Session) -> None:
         attributes = PathAttributes(
             as_path=(Segment(SegmentType.AS_SEQUENCE, (peer_end.asn,)),), next_hop=peer_end.address
         )
+        if peer_end.role is not None:
+            otc = otc_on_egress(peer_end.role, attributes, peer_end.asn)
+            attributes = msgspec.structs.replace(attributes, otc=otc)
         lab.record(
             StimulusApplied(
                 at=now_ns(),

@@ -115,7 +115,7 @@ class Stimulus(StrEnum):
     ROLE_PAIR = "role-pair"
     """An allowed pair. applied: session. observed: established:bool."""
     HOLD_EXPIRY = "hold-expiry"
-    """A peer falls silent (all its packets are lost, carrier stays). applied: session, hold_time.
+    """A peer falls silent (its process stops, its kernel still acknowledges). applied: session, hold_time.
     node is the end that notices. observed: seconds:float until down, routes_left:int."""
     OLD_SPEAKER = "old-speaker"
     """A peer with a 4-octet AS talks to a speaker without capability 65. observed: path_at_third:str."""
