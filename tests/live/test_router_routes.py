@@ -228,7 +228,7 @@ def test_clients_that_vanish_do_not_matter(tmp_path: Path) -> None:
             since = (await lab.session("a", "s4")).since
             for _ in range(3):
                 client = await lab.client("a")
-                await client.subscribe(lambda notice: None)
+                await client.subscribe(lambda facts: None, lambda notice: None)
                 waiting = asyncio.ensure_future(client.wait("down", 30.0, session="s4"))
                 await asyncio.sleep(0)
                 client._writer.transport.abort()  # as a killed process does
