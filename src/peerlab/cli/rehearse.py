@@ -13,7 +13,7 @@ from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
 from peerlab.cli.output import json_option, run
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.storyline import rehearse as play_story
-from peerlab.errors import InputError, PeerlabError, Problem
+from peerlab.errors import InputError, Problem
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.trace import Trace
 from peerlab.report.exit_code import exit_code
@@ -71,10 +71,9 @@ def rehearse(
         try:
             evidence, findings = await play_story(lab, tell)
         except BaseException as failure:
-            if keep:
-                await lab.close()
-            else:
-                await lab.down(keep_evidence=isinstance(failure, PeerlabError))
+            if not keep:
+                await lab.down_after(failure)
+            await lab.close()
             raise
         if keep:
             await lab.close()

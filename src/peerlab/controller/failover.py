@@ -38,6 +38,8 @@ class Subject:
     customers: tuple[str, ...]
     primary: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
     backup: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
+    shared: tuple[tuple[PeeringRequest, ConnectionRequest], ...] = ()
+    """Connections over an exchange: they go with the primary location, and have no wire of their own."""
 
 
 def subject_of(rehearsal: Rehearsal) -> Subject | None:

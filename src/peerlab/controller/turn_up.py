@@ -228,6 +228,15 @@ async def _fail_first(rehearsal: Rehearsal) -> None:
         peer = await lab.router(end.node)
         path = (Segment(SegmentType.AS_SEQUENCE, (end.asn,)),)
         default = (Prefix("0.0.0.0/0"),)
+        lab.record(
+            StimulusApplied(
+                at=now_ns(),
+                stimulus=Stimulus.BAD_ADVERTISEMENT,
+                node=end.node,
+                session=session.id,
+                detail={"session": session.id, "prefixes": list(default)},
+            )
+        )
         await peer.ask(
             Announce(
                 session=session.id,

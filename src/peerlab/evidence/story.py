@@ -83,6 +83,8 @@ class Stimulus(StrEnum):
     leaked:[{node, interface, frame}]."""
     NEW_ANNOUNCEMENT = "new-announcement"
     """Under DENY the peer announces one more prefix. applied: session, prefix."""
+    BAD_ADVERTISEMENT = "bad-advertisement"
+    """Before validation the peer advertises what it must not. applied: session, prefixes:[...]."""
     ROUTE_REFRESH = "route-refresh"
     """ROUTE-REFRESH is sent. applied: session. observed: resent:int routes seen on the wire, uptime_kept:bool."""
     BOUNCE = "bounce"
