@@ -12,7 +12,7 @@ from peerlab.topology.model import AsRole, LabModel, Relation, Session, SessionE
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.forwarding import repeated
-from peerlab.verify.reading import SECOND, answered, events, node_at, phase_window, sent, snapshot
+from peerlab.verify.reading import SECOND, answered, events, node_at, phase_window, sent, snapshot, trials
 from peerlab.verify.stimulated import stimulated_routes
 from peerlab.verify.subject import (
     cloud_ebgp,
