@@ -17,7 +17,7 @@ import pytest
 from cell_row import EAST, LAB, LINKS, NODES, PROBE, ROUTES, WITHIN, empty_cell, probe, row, until
 
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
-from peerlab.runtime.base import CELL, ZygoteSpec
+from peerlab.runtime.base import CELL, NodeSpec, ZygoteSpec
 from peerlab.runtime.cell import socket_name
 from peerlab.runtime.namespaces import attach, list_labs, start_cell
 
@@ -219,7 +219,8 @@ def host() -> dict[str, Any]:
     routes = Path("/proc/net/route").read_text() + Path("/proc/net/ipv6_route").read_text()
     mounts = Path("/proc/self/mounts").read_text()
     names = sorted(line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if f"/{LAB}" in line)
-    files = sorted(str(path) for place in ("/run", "/run/netns", "/tmp") for path in Path(place).glob("*peerlab*"))
+    places = (("/run", "*peerlab*"), ("/run/netns", "*"), ("/tmp", f"*{LAB}*"))
+    files = sorted(str(path) for place, pattern in places for path in Path(place).glob(pattern))
     return {"interfaces": interfaces, "routes": routes, "mounts": mounts, "names": names, "files": files}
 
 
@@ -265,6 +266,24 @@ def test_nothing_is_left_of_a_lab(tmp_path: Path, before: dict[str, Any], end: s
         await until(lambda: not members_of(held))
         await until(lambda: not any(_is_alive(process) for process in inside))
         await until(lambda: host() == before)
+
+    asyncio.run(story())
+
+
+def test_a_supervisor_killed_in_the_middle_of_a_request_leaves_nothing(tmp_path: Path, before: dict[str, Any]) -> None:
+    async def story() -> None:
+        runtime = await start_cell(LAB, tmp_path)
+        space = str(Path(f"/proc/{runtime.supervisor}/ns/pid").readlink())
+        many = [NodeSpec(f"n{number}") for number in range(300)]
+        creating = asyncio.create_task(runtime.create(many))
+        ready = asyncio.create_task(runtime.observe())  # answered after the creation, so not before the kill
+        await asyncio.wait([creating], timeout=0.02)
+        os.kill(runtime.supervisor, signal.SIGKILL)
+        outcomes = await asyncio.gather(creating, ready, return_exceptions=True)
+        assert all(isinstance(outcome, RuntimeFailure) and "is gone" in str(outcome) for outcome in outcomes)
+        await until(lambda: not members_of({space}) and host() == before)
+        async with empty_cell(tmp_path) as again:  # the name is free at once
+            assert (await again.observe()).nodes == ()
 
     asyncio.run(story())
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import sys
 
 import click
@@ -14,6 +12,7 @@ from peerlab.cli.routing import attached, lab_option
 from peerlab.controller.lab import Lab
 from peerlab.errors import RefusedError, Unsupported
 from peerlab.runtime.namespaces import NamespaceRuntime
+from peerlab.runtime.terminal import interact
 
 SHELL_FALLBACK = "/bin/sh"
 SIGNAL_EXIT_BASE = 128
@@ -27,26 +26,18 @@ async def _run_attached(lab: Lab, node: str, argv: tuple[str, ...]) -> int:
         raise RefusedError("NoSuchNode", f"no node {node} in this lab; there are {', '.join(names)}")
     if not isinstance(lab.runtime, NamespaceRuntime):
         raise Unsupported(f"a terminal inside {node} needs the namespace runtime")
-    exits = lab.runtime.exits()
     name = f"exec-{os.getpid()}"
     environment = {"TERM": os.environ.get("TERM", "dumb"), "PS1": f"{node}# ", "PATH": os.environ.get("PATH", "")}
-    stdio = (sys.stdin.fileno(), sys.stdout.fileno(), sys.stderr.fileno())
-    await lab.runtime.attached(node, name, argv, stdio, environment)
-    async for ended in exits:
-        if ended.node == node and ended.process == name:
-            return ended.code if ended.code is not None else SIGNAL_EXIT_BASE + (ended.signal or 0)
-    raise RefusedError("LabGone", "the lab ended while the command ran")
+    code = await interact(lab.runtime, node, name, argv, environment)
+    return code if code >= 0 else SIGNAL_EXIT_BASE - code
 
 
 def _enter(lab: str | None, node: str, argv: tuple[str, ...]) -> None:
     async def work() -> int:
         held = await attached(lab)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
         try:
             return await _run_attached(held, node, argv)
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
             await held.close()
 
     sys.exit(run(work()))

@@ -10,7 +10,7 @@ import msgspec
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence.tap_client import TapClient
 from peerlab.evidence.tap_request import Captured, TapConfig
-from peerlab.runtime.base import Runtime, ZygoteSpec
+from peerlab.runtime.base import CELL, Runtime, ZygoteSpec
 
 TAP_ZYGOTE = ZygoteSpec(name="tap", preload=("peerlab.evidence.tap",), entry="peerlab.evidence.tap:run_forked")
 TAP_PROCESS = "tap"
@@ -23,14 +23,13 @@ LISTEN_WITHIN = 15.0
 class Wiretap:
     """Starts the tap with the first nodes it hears of, and tells it of later ones.
 
-    The tap is forked inside one of the nodes only because every process of a cell lives in one; it listens in all.
-    ``host`` is that node when the tap runs already.
+    The tap lives in no node of its own (``CELL``) and listens in all. ``running`` says that it runs already.
     """
 
-    def __init__(self, runtime: Runtime, capture: Path, host: str | None = None) -> None:
+    def __init__(self, runtime: Runtime, capture: Path, *, running: bool = False) -> None:
         self._runtime = runtime
         self._capture = capture
-        self._host = host
+        self._running = running
         self._client: TapClient | None = None
 
     async def listen(self, nodes: Collection[str]) -> None:
@@ -39,19 +38,18 @@ class Wiretap:
             return
         state = await self._runtime.observe()
         handles = {node.name: node.handle for node in state.nodes if node.name in nodes}
-        if self._host is not None:
+        if self._running:
             await (await self._connected()).add_nodes(handles)
             return
         config = TapConfig(nodes=handles, output=str(self._capture), control=TAP_SOCKET)
-        host = min(handles)
         await self._runtime.prepare(TAP_ZYGOTE)
-        await self._runtime.fork(host, TAP_PROCESS, TAP_ZYGOTE.name, msgspec.json.encode(config))
-        self._host = host
+        await self._runtime.fork(CELL, TAP_PROCESS, TAP_ZYGOTE.name, msgspec.json.encode(config))
+        self._running = True
         await self._connected()
 
     async def forget(self, nodes: Collection[str]) -> None:
         """Let go of nodes that are about to be deleted; what was captured there stays."""
-        if nodes and self._host is not None:
+        if nodes and self._running:
             await (await self._connected()).remove_nodes(nodes)
 
     async def flush(self) -> Captured:
@@ -59,10 +57,10 @@ class Wiretap:
         return await (await self._connected()).flush()
 
     async def _connected(self) -> TapClient:
-        if self._host is None:
+        if not self._running:
             raise RuntimeFailure("the tap does not run: this lab was made without one")
         if self._client is None:
-            connection = await self._runtime.connect(self._host, TAP_SOCKET, within=LISTEN_WITHIN)
+            connection = await self._runtime.connect(CELL, TAP_SOCKET, within=LISTEN_WITHIN)
             self._client = await TapClient.over(connection)
         return self._client
 

@@ -8,9 +8,10 @@ from peerlab.bgp.attributes import Address
 from peerlab.bgp.session_context import SessionContext
 from peerlab.bgp.wire import HEADER_LENGTH, MessageType, Open, decode_open, negotiate
 from peerlab.errors import WireError
+from peerlab.evidence.connection_fact import Fact, Lifecycle, Missing, Octets, Unreadable
 from peerlab.evidence.message import ConnectionStep, Gap, Garbled, Message
 from peerlab.evidence.pcapng import Frame, Interface, Loss, Reader
-from peerlab.evidence.reassembly import Fact, Lifecycle, Missing, Octets, Reassembler, Unreadable
+from peerlab.evidence.reassembly import Reassembler
 from peerlab.evidence.segment import segment_of
 from peerlab.topology.model import LabModel
 
@@ -34,6 +35,7 @@ class Capture:
         self._reassembler = Reassembler()
         self._frames: list[Frame] = []
         self._opens: dict[tuple[int, Address], Open] = {}
+        self._contexts: dict[tuple[int, Address], SessionContext] = {}
         self._internal: dict[str, bool] = {session.id: session.is_internal for session in model.sessions}
         self._sessions = {
             frozenset((session.left.address, session.right.address)): session.id for session in model.sessions
@@ -112,6 +114,8 @@ class Capture:
 
     def _learn(self, fact: Octets) -> None:
         """An OPEN says how to read what follows; one that is malformed says nothing, and nothing follows."""
+        for address in (fact.source, fact.destination):
+            self._contexts.pop((fact.connection, address), None)
         try:
             self._opens[fact.connection, fact.source] = decode_open(fact.octets[HEADER_LENGTH:])
         except WireError:
@@ -119,6 +123,13 @@ class Capture:
 
     def _context(self, fact: Octets, session: str | None) -> SessionContext:
         """As both OPENs agreed; where one was not seen, as two speakers of today would."""
+        key = fact.connection, fact.source
+        known = self._contexts.get(key)
+        if known is None:
+            known = self._contexts[key] = self._agreed(fact, session)
+        return known
+
+    def _agreed(self, fact: Octets, session: str | None) -> SessionContext:
         sender = self._opens.get((fact.connection, fact.source))
         receiver = self._opens.get((fact.connection, fact.destination))
         if sender is not None and receiver is not None:

@@ -11,7 +11,7 @@ from peerlab.bgp.framing import HEADER_LENGTH
 from peerlab.bgp.session_context import SessionContext
 from peerlab.bgp.wire import Message as BgpMessage
 from peerlab.bgp.wire import decode
-from peerlab.evidence.reassembly import Step
+from peerlab.evidence.connection_fact import Step
 
 
 @lru_cache(maxsize=1 << 14)

@@ -9,8 +9,8 @@ import msgspec
 from peerlab.bgp.attributes import PathAttributes, Prefix
 from peerlab.bgp.wire import MessageType, Update
 from peerlab.errors import WireError
+from peerlab.evidence.connection_fact import Step
 from peerlab.evidence.message import ConnectionStep, Gap, Message
-from peerlab.evidence.reassembly import Step
 
 
 class ToldRoute(msgspec.Struct, frozen=True, kw_only=True):

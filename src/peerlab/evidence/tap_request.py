@@ -16,13 +16,13 @@ class TapConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the tap is told at birth. ``nodes`` maps node name to the path of its network namespace.
 
     ``output`` is the pcapng file, continued when it exists; ``control`` the Unix socket to listen on.
-    ``ring_octets`` is shared out among the nodes that are known at birth.
+    ``ring_octets`` bounds the memory for frames not yet read; half of what is free is shared out to each set of nodes.
     """
 
     nodes: dict[str, str]
     output: str
     control: str
-    ring_octets: int = 128 << 20
+    ring_octets: int = 64 << 20
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=True):

@@ -19,6 +19,9 @@ from peerlab.peering.verdict import RuleVerdict
 INTERNAL_ERROR = "Internal server error"
 """Microsoft's side failed: here, the routers could not be read."""
 
+PROVIDER_NOT_FOUND = "Peering service provider not found"
+"""No registration of the chosen provider has the prefix's key, or has it any more."""
+
 REGISTERED_RULES = ("VAL-05", "VAL-06", "VAL-08", "VAL-09", "VAL-10")
 SERVICE_RULES = ("VAL-05", "VAL-06", "VAL-07", "VAL-08", "VAL-09", "VAL-10", "VAL-11", "VAL-12")
 
@@ -71,7 +74,7 @@ def validate_service_prefix(
     if not usable:
         return (RuleVerdict(rule="usable", passed=False, message="Peering service prefix is invalid"),)
     if provider_asn is None:
-        return (RuleVerdict(rule="VAL-07", passed=False, message="Peering service provider not found"),)
+        return (RuleVerdict(rule="VAL-07", passed=False, message=PROVIDER_NOT_FOUND),)
     if routes is None:
         return tuple(RuleVerdict(rule=rule, passed=None, message=INTERNAL_ERROR) for rule in SERVICE_RULES)
     sessions = (*primary, *(backup or ()))
@@ -153,9 +156,7 @@ def _consistent(
     """Announcements that differ between locations are a defect, not a refusal (spec M11)."""
 
     def seen(sessions: Iterable[ObservedSession]) -> set[tuple[tuple[int, ...], tuple[str, ...]]]:
-        return {
-            (mine[s.id].attributes.asns(), mine[s.id].attributes.communities) for s in sessions if s.id in mine
-        }
+        return {(mine[s.id].attributes.asns(), mine[s.id].attributes.communities) for s in sessions if s.id in mine}
 
     here, there = seen(primary), seen(backup or ())
     same = not here or not there or here == there

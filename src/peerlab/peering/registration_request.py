@@ -16,8 +16,9 @@ from peerlab.peering.command import (
     SignAgreement,
     ValidateRegisteredPrefix,
 )
-from peerlab.peering.enums import ConnectionState, DirectPeeringType, Kind, PrefixValidationState
+from peerlab.peering.enums import ConnectionState, DirectPeeringType, Kind, LearnedType, PrefixValidationState
 from peerlab.peering.ledger import AGREEMENT, CREATED
+from peerlab.peering.prefix_validation import PROVIDER_NOT_FOUND
 from peerlab.peering.record import PeeringRecord, RegisteredAsnRecord, RegisteredPrefixRecord
 from peerlab.peering.request_rules import check_peer_asn_number
 from peerlab.peering.scope import check_name
@@ -83,7 +84,7 @@ def judge_registered_prefix(work: Work, command: JudgeRegisteredPrefix) -> None:
 
 def delete_registered_prefix(work: Work, command: DeleteRegisteredPrefix) -> None:
     """The key is revoked with it."""
-    work.drop(_registered_prefix(work, command.registered))
+    drop_registration(work, _registered_prefix(work, command.registered))
 
 
 def put_registered_asn(work: Work, command: PutRegisteredAsn) -> None:
@@ -115,7 +116,20 @@ def delete_registered_asn(work: Work, command: DeleteRegisteredAsn) -> None:
     record = work.ledger.registered_asns.get(command.registered.lower())
     if record is None:
         raise refusal.child_not_found()
+    drop_registration(work, record)
+
+
+def drop_registration(work: Work, record: RegisteredPrefixRecord | RegisteredAsnRecord) -> None:
+    """A registration is gone, and its key with it: no Peering Service prefix is activated by that key any more."""
     work.drop(record)
+    for prefix in list(work.ledger.prefixes.values()):
+        if prefix.prefix_key == record.prefix_key and (
+            prefix.activated or prefix.state is PrefixValidationState.PENDING
+        ):
+            row = review(PREFIX, prefix.state, ReviewTrigger.REVOKED)
+            work.save(
+                msgspec.structs.replace(prefix, state=row.after, error=PROVIDER_NOT_FOUND, learned=LearnedType.NONE)
+            )
 
 
 def judged_state(

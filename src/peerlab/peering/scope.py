@@ -26,11 +26,13 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     def peer_asn_key(self, name: str) -> str:
         """Key of a PeerAsn, a resource of the subscription."""
-        return _join(() if self.subscription == LAB.subscription else (self.subscription,), name)
+        return _join(() if self.subscription.lower() == LAB.subscription else (self.subscription,), name)
 
     def key(self, *names: str) -> str:
         """Key of a resource of the group; children name their parents first."""
-        return _join(() if self == LAB else (self.subscription, self.resource_group), *names)
+        here = (self.subscription, self.resource_group)
+        at_home = tuple(part.lower() for part in here) == (LAB.subscription, LAB.resource_group)
+        return _join(() if at_home else here, *names)
 
     def peer_asn_id(self, name: str) -> str:
         """ARM id of a PeerAsn."""

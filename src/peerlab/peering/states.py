@@ -178,6 +178,7 @@ class ReviewTrigger(StrEnum):
     WARNED = "warned"
     FAILED = "failed"
     UNUSABLE = "unusable"
+    REVOKED = "revoked"
 
 
 StateT = TypeVar("StateT", bound=StrEnum)
@@ -215,8 +216,14 @@ PREFIX: tuple[ReviewRow[PrefixValidationState], ...] = (
     ReviewRow(_P.VERIFIED, _R.REVALIDATE, _PEER, _P.PENDING, "REC"),
     ReviewRow(_P.FAILED, _R.REVALIDATE, _PEER, _P.PENDING, "REC"),
     ReviewRow(_P.WARNING, _R.REVALIDATE, _PEER, _P.PENDING, "INF"),
+    ReviewRow(_P.PENDING, _R.REVOKED, _MS, _P.FAILED, "INF; text 4.2"),
+    ReviewRow(_P.VERIFIED, _R.REVOKED, _MS, _P.FAILED, "INF; text 4.2"),
+    ReviewRow(_P.WARNING, _R.REVOKED, _MS, _P.FAILED, "INF; text 4.2"),
 )
-"""Validation of a registered prefix or a Peering Service prefix. ``Invalid`` ends it: delete and recreate."""
+"""Validation of a registered prefix or a Peering Service prefix. ``Invalid`` ends it: delete and recreate.
+
+``revoked`` concerns Peering Service prefixes: the registration that gave the key is gone.
+"""
 
 
 def review(table: Iterable[ReviewRow[StateT]], before: StateT, trigger: ReviewTrigger) -> ReviewRow[StateT]:

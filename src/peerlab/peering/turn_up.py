@@ -39,6 +39,7 @@ from peerlab.peering.command import (
 )
 from peerlab.peering.enums import ConnectionState, Kind, SessionAddressProvider
 from peerlab.peering.record import ConnectionRecord, FamilySession, LinkTestRecord, PeeringRecord
+from peerlab.peering.registration_request import drop_registration
 from peerlab.peering.states import Trigger
 from peerlab.peering.validation import SESSION_RULES
 from peerlab.peering.verdict import RuleVerdict, failures
@@ -258,9 +259,9 @@ def complete_removal(work: Work, command: CompleteRemoval) -> None:
 def remove_peering(work: Work, peering: PeeringRecord) -> None:
     """Drop a peering without connections, its registrations and their keys."""
     for prefix in [r for r in work.ledger.registered_prefixes.values() if r.peering == peering.key]:
-        work.drop(prefix)
+        drop_registration(work, prefix)
     for asn in [r for r in work.ledger.registered_asns.values() if r.peering == peering.key]:
-        work.drop(asn)
+        drop_registration(work, asn)
     work.drop(peering)
     work.emit(*mail.resource_removed(work.now, work.mail_of(peering), peering))
 

@@ -15,8 +15,8 @@ from peerlab.bgp.capability import CapabilityCode
 from peerlab.bgp.communities import community_name
 from peerlab.bgp.wire import Keepalive, MessageType, Notification, Open, RouteRefresh, Update
 from peerlab.errors import WireError
+from peerlab.evidence.connection_fact import Step
 from peerlab.evidence.message import ConnectionStep, Gap, Garbled, Message
-from peerlab.evidence.reassembly import Step
 from peerlab.evidence.trace import FOREVER, Trace
 
 WIDTH = 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from peerlab.router.protocol import Request, Subscribe, WaitFor
 from peerlab.runtime.framing import Channel, FrameTooLong
 
 SOCKET = "router.sock"
+
+_decode = msgspec.json.Decoder(Request).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -58,8 +62,6 @@ class Control:
         self._holds = holds
         self._clients: dict[int, Client] = {}
         self._waits: list[Wait] = []
-        self._decode = msgspec.json.Decoder(Request).decode
-        self._encode = msgspec.json.Encoder().encode
         self._path = directory / SOCKET
         self._path.unlink(missing_ok=True)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -84,7 +86,7 @@ class Control:
         """Tell every subscriber."""
         subscribers = [client for client in self._clients.values() if client.subscribed]
         if subscribers:
-            frame = self._encode({"notice": event})
+            frame = _encode({"notice": event})
             for client in subscribers:
                 self._send(client, frame)
 
@@ -131,7 +133,7 @@ class Control:
 
     def _obey(self, client: Client, frame: bytes) -> None:
         try:
-            request = self._decode(frame)
+            request = _decode(frame)
         except msgspec.MsgspecError as error:
             self._reply(client, _number_of(frame), {"refused": f"not a request of this protocol: {error}"})
             return
@@ -142,6 +144,10 @@ class Control:
             answer = self._answer(request)
         except PeerlabError as refusal:
             self._reply(client, request.id, {"refused": str(refusal)})
+            return
+        except Exception as fault:  # a fault of ours in one request must not cost a router its sessions
+            traceback.print_exc()
+            self._reply(client, request.id, {"refused": f"the router failed at this: {fault!r}; see its log"})
             return
         self._reply(client, request.id, {"answer": answer})
         if isinstance(request, Subscribe):
@@ -160,7 +166,7 @@ class Control:
             self._reply(wait.client, wait.request.id, answer)
 
     def _reply(self, client: Client, number: int, answer: dict[str, Any]) -> None:
-        self._send(client, self._encode({"id": number, **answer}))
+        self._send(client, _encode({"id": number, **answer}))
 
     def _send(self, client: Client, frame: bytes) -> None:
         if client.channel.fileno() not in self._clients:

@@ -22,6 +22,7 @@ from peerlab.runtime.netlink import (
     NLM_F_REPLACE,
     NLMSG_ERROR,
     Netlink,
+    NetlinkRefused,
     attribute,
     attributes_of,
     error_of,
@@ -109,12 +110,20 @@ class Fib:
         """Remove every route of this protocol: what an earlier life of this router left, or all at its end."""
         leftovers = []
         for family, (number, width) in _FAMILIES.items():
-            for body in self._netlink.dump(routes_question(number, _TABLE_MAIN)):
+            for body in self._table(number):
                 _, length, _, _, _, protocol, _, _, _ = ROUTE.unpack_from(body)
                 if protocol == self.protocol:
                     address = attributes_of(body[ROUTE.size :]).get(RTA_DST, bytes(width))
                     leftovers.append(FibChange(family, raw_prefix(address, length), "remove"))
         self.apply(leftovers)
+
+    def _table(self, family: int) -> list[bytes]:
+        try:
+            return self._netlink.dump(routes_question(family, _TABLE_MAIN))
+        except NetlinkRefused as refused:
+            if refused.failures[0].errno == errno.ENOENT:
+                return []  # the kernel makes the table with the node's first address
+            raise
 
     def _batch(self, changes: Sequence[FibChange]) -> list[FibRefusal]:
         refusals = []

@@ -85,7 +85,13 @@ def _furnish() -> None:
     """Mounts that only this cell sees. A kill leaves no file behind because there was never one outside."""
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    try:
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    except OSError as failure:
+        raise Unsupported(
+            f"a cell cannot have a /proc of its own here ({failure.strerror}): this is most often a container that "
+            "hides parts of /proc; start it with --privileged or --security-opt systempaths=unconfined"
+        ) from failure
     NODES_DIRECTORY.mkdir()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 
 from peerlab.topology.census import Census, is_interconnect_peering, is_route_server_peering
-from peerlab.topology.document import ConnectionWords, ExpectWords, PeeringWords, StatementOfTrace
+from peerlab.topology.document import NO_BACKUP, ConnectionWords, ExpectWords, PeeringWords, StatementOfTrace
 from peerlab.topology.mistake import Mistakes, Path, did_you_mean
 from peerlab.topology.model import PeeringKind
 
@@ -15,9 +15,6 @@ DIRECT_TYPES = ("Edge", "Transit", "Cdn", "Internal", "Ix", "IxRs", "Voice", "Ed
 
 PORT_MBPS = 10000
 """Direct peerings are made of 10 and 100 Gbit/s ports (spec 1.4, 3.0)."""
-
-NO_BACKUP = "none"
-"""Word for a Peering Service connection whose backup is the internet."""
 
 WHERE = ("sent", "pre-policy", "post-policy", "best")
 

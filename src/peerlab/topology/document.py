@@ -31,7 +31,8 @@ CommunityText = NewType("CommunityText", str)
 RangeText = NewType("RangeText", str)
 """A prefix and the lengths meant under it: ``198.18.0.0/16``, ``198.18.0.0/16 le 24``, ``… ge 20 le 24``."""
 
-Word = str | int
+NO_BACKUP = "none"
+"""The word for a Peering Service connection whose backup is the internet."""
 
 
 class _Words(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import ipaddress
 from peerlab.bgp.attributes import Address, Family, Prefix
 from peerlab.topology.addressing import AddressPlan
 from peerlab.topology.census import Census, is_interconnect_peering, is_route_server_peering
-from peerlab.topology.document import ConnectionWords, PeeringWords, StatementOfTrace
+from peerlab.topology.document import NO_BACKUP, ConnectionWords, PeeringWords, StatementOfTrace
 from peerlab.topology.model import (
     ConnectionRequest,
     Expectation,
@@ -19,9 +19,6 @@ from peerlab.topology.model import (
     Session,
 )
 from peerlab.topology.wiring import Wire
-
-NO_BACKUP = "none"
-"""Word for a Peering Service connection whose backup is the internet."""
 
 
 def peerings(

@@ -31,6 +31,7 @@ from peerlab.verify.validation_routes import no_service
 
 PHASE = "routing"
 TIE_BREAKS = {
+    "lower LOCAL_PREF": "9.1.1: highest degree of preference",
     "longer AS_PATH": "a: fewest AS",
     "higher ORIGIN": "b: lowest ORIGIN",
     "higher MED": "c: lowest MED of the same neighbour AS",

@@ -7,7 +7,7 @@
 Each is judged on evidence and gives a `Judgement`: it holds, it does not (with a witness), or nobody can tell. A hole
 in the capture, a session of which nothing was ever seen, a moment that was not reached, a recording that ends before a
 deadline: with any of these in the way, the answer is None and says which. What is watched continuously and what only at
-snapshots is told at the head of ``route_statement``.
+snapshots is told at the head of ``route_statement``. ``expectation`` judges a topology's own sentences.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from peerlab.evidence.events import Event, LabConverged, PhaseStarted, SnapshotTaken
+from peerlab.evidence.events import Event, PhaseStarted, SnapshotTaken
 from peerlab.evidence.story import Moment, Phase
-from peerlab.topology.model import Expectation
 from peerlab.verify.evidence import Evidence
-from peerlab.verify.finding import Exhibit, Finding, Outcome, Severity
-from peerlab.verify.route_statement import Reading, RouteStatement, Where, route
+from peerlab.verify.finding import Exhibit
+from peerlab.verify.route_reading import Reading, Where
+from peerlab.verify.route_statement import RouteStatement, route
 
 __all__ = [
     "Judgement",
@@ -31,8 +31,6 @@ __all__ = [
     "after",
     "always",
     "eventually",
-    "expectation_statement",
-    "judge_expectation",
     "never",
     "route",
     "until",
@@ -287,62 +285,3 @@ def _eventually(statement: Statement, reading: Reading, begin: int, end: int) ->
         return _untold(reading, span, doubt)
     why = f"not within {(end - begin) / _NANOSECONDS:g} s: {statement.about}"
     return Judgement(holds=False, witness=None, looked_at=reading.looked_at, span=span, why=why)
-
-
-def expectation_statement(expectation: Expectation) -> Statement:
-    """An ``expect:`` sentence of a topology as a statement.
-
-    ``never`` speaks of all that was recorded; ``always`` of the time from the first moment that it is true, without
-    interruption; ``until`` the same, up to the moment named; ``eventually`` counts its seconds from the moment that the
-    lab had converged. Raises ValueError for a quantifier or place that does not exist, an eventually without ``within``
-    and an until without its moment.
-    """
-    pattern = route(
-        prefix=expectation.prefix,
-        contains_as=expectation.as_path_contains,
-        communities=(expectation.community,) if expectation.community else (),
-    )
-    if expectation.where == Where.SENT:
-        about = pattern.sent_by(expectation.node)
-        if expectation.peer is not None:
-            about = about.sent_to(expectation.peer)
-    else:
-        where = Where(expectation.where)
-        about = RouteStatement(pattern=pattern, where=where, node=expectation.node, peer=expectation.peer)
-    if expectation.quantifier == Quantifier.EVENTUALLY:
-        if expectation.within is None:
-            raise ValueError(f"expectation {expectation.name}: eventually needs `within`")
-        return eventually(about, within=expectation.within, after=when(LabConverged))
-    if expectation.quantifier == "until":
-        if expectation.until is None:
-            raise ValueError(f"expectation {expectation.name}: until needs the moment's name")
-        return until(expectation.until, always(about, from_first=True))
-    if expectation.quantifier == Quantifier.ALWAYS:
-        return always(about, from_first=True)
-    if expectation.quantifier == Quantifier.NEVER:
-        return never(about)
-    raise ValueError(f"expectation {expectation.name}: no quantifier {expectation.quantifier!r}")
-
-
-def judge_expectation(expectation: Expectation, evidence: Evidence) -> Finding:
-    """The finding of one ``expect:`` sentence; its check id is ``EXP-`` and the name."""
-    statement = expectation_statement(expectation)
-    judgement = statement.judge(evidence)
-    outcome = {True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.INCONCLUSIVE}[judgement.holds]
-    begin, end = judgement.span
-    seen = Exhibit(
-        at=end,
-        where=str(statement.about.where),
-        what=f"{judgement.looked_at} messages and reports over {max(0, end - begin) / _NANOSECONDS:.3f} s",
-    )
-    shown = (seen, judgement.witness) if outcome is Outcome.PASS and judgement.witness is not None else (seen,)
-    return Finding(
-        check=f"EXP-{expectation.name}",
-        title=str(statement),
-        phase=Phase.VERDICT,
-        severity=Severity.MAJOR,
-        outcome=outcome,
-        summary=judgement.why,
-        exhibits=shown,
-        witness=judgement.witness if outcome is Outcome.FAIL else None,
-    )

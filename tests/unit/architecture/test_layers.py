@@ -23,6 +23,8 @@ LAYERS: list[tuple[str, str]] = [
     ("peerlab.evidence.trace", "1"),
     ("peerlab.evidence.message", "1"),
     ("peerlab.evidence.capture", "1"),
+    ("peerlab.evidence.connection_fact", "1"),
+    ("peerlab.evidence.octet_stream", "1"),
     ("peerlab.evidence.route_history", "1"),
     ("peerlab.evidence.segment", "1"),
     ("peerlab.evidence.reassembly", "1"),

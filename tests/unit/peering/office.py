@@ -111,17 +111,16 @@ class Office:
     def turn_up(self, label: str, peering: str = "p1", *, until: str = "Active") -> None:
         """Take a connection from PendingApproval as far as ``until``."""
         at = {"peering": peering, "connection": label}
-        if self.connection(label, peering).state == "PendingApproval" != until:
-            self.do(ApproveConnection(**at, loa="LOA-1"))
-        for command in (
-            NotifyReady(**at),
-            ProvisionSessions(**at),
-            JudgeValidation(**at, verdicts=PASSED),
-            OpenPolicy(**at),
-        ):
-            if self.connection(label, peering).state in (until, "ProvisioningFailed"):
-                return
-            self.do(command)
+        waiting = (NotifyReady(**at), ProvisionSessions(**at))
+        ways: dict[str, tuple[Command, ...]] = {
+            "PendingApproval": (ApproveConnection(**at, loa="LOA-1"),),
+            "ProvisioningStarted": waiting,
+            "Approved": waiting,
+            "Validating": (JudgeValidation(**at, verdicts=PASSED),),
+            "ProvisioningCompleted": (OpenPolicy(**at),),
+        }
+        while (state := self.connection(label, peering).state) not in (until, "ProvisioningFailed"):
+            self.do(*ways[state])
 
 
 PASSED = tuple(RuleVerdict(rule=rule, passed=True) for rule in SESSION_RULES)

@@ -109,6 +109,18 @@ class TestRegisteredPrefix:
         office.do(HQ, Deprovision(**at), CompleteRemoval(**at))
         assert office.desk.ledger.registered_prefixes == {}
 
+    def test_a_revoked_key_activates_nothing_any_more(self, office: Office) -> None:
+        office.do(HQ, put_service())
+        key = office.desk.ledger.registered_prefixes["p1/hq"].prefix_key
+        other = PutServicePrefix(service="s1", name="other", prefix="198.51.100.0/24", prefix_key="another-key")
+        office.do(PutServicePrefix(service="s1", name="hq", prefix=CUSTOMER_PREFIX, prefix_key=key), other)
+        for name in ("s1/hq", "s1/other"):
+            office.do(JudgeServicePrefix(prefix=name, verdicts=GOOD, learned=LearnedType.VIA_SERVICE_PROVIDER))
+        office.do(DeleteRegisteredPrefix(registered="p1/hq"))
+        record = office.desk.ledger.prefixes["s1/hq"]
+        assert (record.state, record.error, record.activated) == ("Failed", "Peering service provider not found", False)
+        assert office.desk.ledger.prefixes["s1/other"].activated
+
     def test_a_missing_one_has_the_documented_text(self, office: Office) -> None:
         error = refusal_of(office, DeleteRegisteredPrefix(registered="p1/none"))
         assert (error.code, error.message) == ("NotFound", "Resource does not exist.")

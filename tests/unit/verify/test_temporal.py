@@ -14,17 +14,9 @@ from peerlab.evidence.snapshot import NodeSnapshot, RouteFact, Snapshot
 from peerlab.evidence.trace import Trace
 from peerlab.topology.model import Expectation
 from peerlab.verify.evidence import Evidence
+from peerlab.verify.expectation import expectation_statement, judge_expectation
 from peerlab.verify.finding import Outcome
-from peerlab.verify.temporal import (
-    after,
-    always,
-    eventually,
-    expectation_statement,
-    judge_expectation,
-    never,
-    route,
-    until,
-)
+from peerlab.verify.temporal import after, always, eventually, never, route, until
 
 P, Q = Prefix("203.0.113.0/24"), Prefix("198.51.100.0/24")
 SENT = route(prefix=P).sent_by("left").sent_to("right")

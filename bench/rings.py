@@ -1,0 +1,150 @@
+"""From nothing to converged: a ring of N routers beside the bare floor and plain exabgp processes, in one run.
+
+``python bench/rings.py [N ...]`` prints a table. Floor: the same namespaces, wires and addresses and nothing in them.
+Plain: one unmodified ``exabgp`` process per node with the same rendered exabgp.conf, until every session is up; it has
+no RIB and no FIB, so it converges on nothing. peerlab: until every router has every prefix in its Loc-RIB, tap running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ring_model import prefix_of, ring
+
+from peerlab.controller.lab import Lab
+from peerlab.controller.wiring import link_spec, node_spec
+from peerlab.daemons.exabgp import render
+from peerlab.runtime.namespaces import NamespaceRuntime, start_cell
+from peerlab.topology.model import LabModel
+
+SIZES = (10, 60, 200)
+PLAIN_AT_MOST = 60
+"""Plain exabgp costs 180 ms of CPU a process: 200 of them say nothing more than 60 do."""
+
+WITHIN = 120.0
+
+
+async def floor(model: LabModel, directory: Path) -> float:
+    """Seconds for the namespaces and wires alone, in a cell that stands already."""
+    runtime = await start_cell(model.name, directory)
+    try:
+        began = time.perf_counter()
+        await runtime.create(
+            nodes=[node_spec(node) for node in model.nodes], links=[link_spec(model, link) for link in model.links]
+        )
+        return time.perf_counter() - began
+    finally:
+        await runtime.shutdown()
+
+
+async def peerlab(model: LabModel) -> tuple[float, float, float]:
+    """Seconds to Established, seconds to converged, PSS per router in MiB."""
+    began = time.perf_counter()
+    lab = await Lab.up(model, "")
+    try:
+        established = time.perf_counter() - began
+        count = len(model.nodes)
+
+        async def has_all(number: int) -> None:
+            router = await lab.router(f"r{number}")
+            far = [prefix_of((number + count // 2 + step) % count) for step in (-1, 0, 1)]
+            for prefix in far:
+                if not await router.wait("best", WITHIN, prefix=prefix):
+                    raise SystemExit(f"r{number} never learned {prefix}")
+
+        await asyncio.gather(*(has_all(number) for number in range(count)))
+        converged = time.perf_counter() - began
+        for number in range(count):
+            held = sum(route.best for route in await (await lab.router(f"r{number}")).rib("loc-rib"))
+            if held != count:
+                raise SystemExit(f"r{number} holds {held} of {count} prefixes")
+        return established, converged, await pss_per_router(lab)
+    finally:
+        await lab.down()
+
+
+async def pss_per_router(lab: Lab) -> float:
+    """Mean proportional set size of the router processes, MiB, read inside the cell."""
+    state = await lab.runtime.observe()
+    pids = [str(p.pid) for p in state.processes if p.name == "router"]
+    done = await lab.runtime.run(
+        lab.model.nodes[0].name, ["cat", *(f"/proc/{pid}/smaps_rollup" for pid in pids)], within=30.0
+    )
+    total = sum(int(kib) for kib in re.findall(r"^Pss:\s+(\d+) kB", done.stdout.decode(), re.MULTILINE))
+    return total / 1024 / len(pids)
+
+
+async def plain(model: LabModel, directory: Path) -> float:
+    """Seconds until every session of plain exabgp processes is Established in the kernel's eyes."""
+    runtime = await start_cell(model.name, directory)
+    try:
+        began = time.perf_counter()
+        await runtime.create(
+            nodes=[node_spec(node) for node in model.nodes], links=[link_spec(model, link) for link in model.links]
+        )
+        policies = {s.id: (model.policies["all"], model.policies["all"]) for s in model.sessions}
+        await asyncio.gather(*(_start_plain(runtime, model, number, policies) for number in range(len(model.nodes))))
+        await asyncio.gather(*(_logged_up(runtime, model, number) for number in range(len(model.nodes))))
+        return time.perf_counter() - began
+    finally:
+        await runtime.shutdown()
+
+
+async def _start_plain(runtime: NamespaceRuntime, model: LabModel, number: int, policies: dict) -> None:
+    node = model.nodes[number]
+    mine = {s.id: policies[s.id] for s in model.sessions_of(node.name)}
+    files = render(model, node, mine)
+    await runtime.put_files(node.name, {str(path): text for path, text in files.items()})
+    environment = {
+        "exabgp_daemon_user": "root",
+        "exabgp_daemon_daemonize": "false",
+        "exabgp_tcp_bind": "",
+        "exabgp_log_level": "WARNING",
+        "exabgp_api_cli": "false",
+        "PATH": os.environ["PATH"],
+    }
+    await runtime.spawn(
+        node.name,
+        "exabgp",
+        [str(Path(sys.executable).parent / "exabgp"), "server", f"/run/peerlab/{node.name}/exabgp.conf"],
+        environment,
+    )
+
+
+async def _logged_up(runtime: NamespaceRuntime, model: LabModel, number: int) -> None:
+    """Waits for the processes' TCP sessions as the kernel lists them: four established connections to port 179."""
+    node = model.nodes[number].name
+    watch = "until [ $(cat /proc/self/net/tcp /proc/self/net/tcp6 | grep -c ':00B3 .*:.* 01 \\|:00B3 01 ') -ge 4 ]; do sleep 0.05; done"
+    await runtime.run(node, ["bash", "-c", watch], within=WITHIN)
+
+
+async def measure(sizes: list[int]) -> None:
+    """Print one row per size."""
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    print(f"machine: {machine}; date: {time.strftime('%Y-%m-%d')}; command: python bench/rings.py")
+    print(f"{'N':>4} {'sessions':>8} {'floor s':>8} {'plain s':>8} {'up s':>8} {'converged s':>11} {'x floor':>8} {'PSS MiB':>8}")
+    for count in sizes:
+        with tempfile.TemporaryDirectory() as directory:
+            os.environ["PEERLAB_STATE"] = directory
+            model = ring(count, f"bench-{count}-{os.getpid()}")
+            place = Path(directory) / "cell"
+            place.mkdir()
+            bare = await floor(model, place)
+            stock = f"{await plain(model, place):8.2f}" if count <= PLAIN_AT_MOST else f"{'-':>8}"
+            up, converged, pss = await peerlab(model)
+            print(
+                f"{count:>4} {len(model.sessions):>8} {bare:8.3f} {stock} {up:8.2f} {converged:11.2f}"
+                f" {converged / bare:8.1f} {pss:8.1f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    asyncio.run(measure([int(word) for word in sys.argv[1:]] or list(SIZES)))
