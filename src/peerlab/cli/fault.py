@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import click
 
 from peerlab.bgp.attributes import Prefix
+from peerlab.cli.labs import chosen_lab
 from peerlab.cli.output import run
-from peerlab.cli.routing import attached, canonical_prefix, lab_option
+from peerlab.cli.routing import canonical_prefix, lab_option
 from peerlab.controller import fault as faults
+from peerlab.controller.attached import attach_desk
 from peerlab.controller.lab import Lab
 
 
-def _with_lab(lab: str | None, act: Callable[[Lab], Awaitable[str]]) -> None:
+def _with_lab(lab: str | None, act: Callable[[Lab], Coroutine[Any, Any, str]]) -> None:
     async def work() -> str:
-        held = await attached(lab)
+        held = (await attach_desk(chosen_lab(lab))).lab
         try:
-            return await act(held)
+            return await held.while_it_lasts(act(held))
         finally:
             await held.close()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from peerlab.cli.output import json_option, print_json, print_table, run
+from peerlab.controller.attached import attach_desk
 from peerlab.controller.lab import Lab
 from peerlab.controller.plan import Intent, View, plan
 from peerlab.errors import RefusedError
@@ -19,11 +20,16 @@ topology_argument = click.argument("topology", type=click.Path(path_type=Path))
 lab_argument = click.argument("lab", required=False)
 
 
+def running_labs() -> tuple[str, ...]:
+    """The labs that run and keep their evidence here; those under another ``PEERLAB_STATE`` are left alone."""
+    return tuple(name for name in list_labs() if LabStore.exists(name))
+
+
 def chosen_lab(name: str | None) -> str:
     """The named lab, or the only one that runs. Raises RefusedError when that is ambiguous."""
     if name:
         return name
-    running = list_labs()
+    running = running_labs()
     if len(running) == 1:
         return running[0]
     if not running:
@@ -71,9 +77,13 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
 
     async def end(name: str) -> None:
         held = await Lab.attach(name)
-        await held.down(keep_evidence)
+        try:
+            if keep_evidence:
+                await held.tap.flush()
+        finally:
+            await held.down(keep_evidence)
 
-    running = list_labs()
+    running = running_labs()
     names = running if every else [lab or chosen_lab(None)]
     for name in names:
         if name in running:
@@ -105,7 +115,7 @@ def ls(as_json: bool) -> None:
         {
             "lab": name,
             "state": "running" if name in running else "evidence only",
-            "directory": str(LabStore.where(name)),
+            "directory": str(LabStore.where(name)) if LabStore.exists(name) else "under another PEERLAB_STATE",
         }
         for name in sorted(running | set(LabStore.names()))
     ]
@@ -144,7 +154,8 @@ def inspect(lab: str | None, node: str | None, as_json: bool) -> None:
         print_json(nodes)
         return
     for name, seen in nodes.items():
-        click.echo(click.style(name, bold=True))
+        dead = click.style(f"  DEAD: {seen.dead}", fg="red") if seen.dead else ""
+        click.echo(click.style(name, bold=True) + dead)
         for interface, addresses in sorted(seen.addresses.items()):
             carrier = "" if seen.carrier.get(interface, True) else "  NO CARRIER"
             click.echo(f"  {interface:<15} {' '.join(addresses)}{carrier}")
@@ -171,7 +182,7 @@ def plan_command(topology: Path, lab: str | None, as_json: bool) -> None:
     model = load(topology)
 
     async def against(name: str) -> tuple[object, ...]:
-        held = await Lab.attach(name)
+        held = (await attach_desk(name)).lab
         try:
             held.model = model
             return await held.plan()

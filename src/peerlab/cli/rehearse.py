@@ -11,14 +11,16 @@ import click
 
 from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
 from peerlab.cli.output import json_option, run
-from peerlab.controller.lab import Lab
+from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.storyline import rehearse as play_story
 from peerlab.errors import InputError, Problem
 from peerlab.evidence.store import LabStore
+from peerlab.evidence.trace import Trace
 from peerlab.report.exit_code import exit_code
 from peerlab.report.json import findings_json
 from peerlab.report.junit import junit_xml
 from peerlab.report.text import verdict_table
+from peerlab.runtime.namespaces import list_labs
 from peerlab.topology.load import load
 from peerlab.verify.catalogue import CATALOGUE, judge_all
 from peerlab.verify.evidence import Evidence
@@ -68,9 +70,10 @@ def rehearse(
         tell(f"lab {lab.store.name}: {len(model.nodes)} nodes, {len(lab.expected_sessions())} sessions Established")
         try:
             evidence, findings = await play_story(lab, tell)
-        except BaseException:
+        except BaseException as failure:
             if not keep:
-                await lab.down()
+                await lab.down_after(failure)
+            await lab.close()
             raise
         if keep:
             await lab.close()
@@ -123,22 +126,32 @@ def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -
             [Problem("--id", f"no check {one}", f"there are {', '.join(sorted(known))}") for one in unknown]
         )
 
-    async def gather(name: str) -> Evidence:
+    async def flushed(name: str) -> None:
         held = await Lab.attach(name)
         try:
-            return Evidence(
-                model=held.model, events=held.events, trace=await held.trace(), snapshots=dict(held.snapshots)
-            )
+            await held.tap.flush()
         finally:
             await held.close()
 
     name = lab if lab and LabStore.exists(lab) else chosen_lab(lab)
-    findings = judge_all(run(gather(name)), ids or None)
+    until = None
+    if name in list_labs():
+        until = now_ns()
+        run(flushed(name))
+    findings = judge_all(_kept(LabStore.open(name), until), ids or None)
     if as_json:
         click.echo(findings_json(findings, name))
     else:
         click.echo(verdict_table(findings, width=_width(), colour=sys.stdout.isatty(), verbose=verbose))
     raise click.exceptions.Exit(exit_code(findings))
+
+
+def _kept(store: LabStore, until: int | None) -> Evidence:
+    """What a lab has shown, as it stands in its directory; the capture is complete up to ``until``, when known."""
+    model = store.model()
+    captured = store.trace_path.read_bytes() if store.trace_path.exists() else b""
+    trace = Trace.from_pcapng(captured, model, until) if captured else Trace()
+    return Evidence(model=model, events=store.log().read(), trace=trace, snapshots=store.snapshots())
 
 
 COMMANDS = (rehearse, check)

@@ -10,6 +10,7 @@ from peerlab.bgp.attributes import PathAttributes
 from peerlab.cli.labs import chosen_lab, lab_argument
 from peerlab.cli.output import json_option, print_json, print_table, run
 from peerlab.controller.lab import Lab
+from peerlab.controller.observe import read_sessions
 from peerlab.errors import InputError, Problem, RefusedError
 from peerlab.evidence.snapshot import RouteFact, SessionFact
 from peerlab.router.protocol import Explanation
@@ -50,17 +51,19 @@ def sessions(lab: str | None, node: str | None, as_json: bool) -> None:
     Example:  peerlab sessions peering-service --node ams-edge-1
     """
 
-    async def read() -> list[SessionFact]:
+    async def read() -> tuple[tuple[SessionFact, ...], tuple[str, ...]]:
         held = await attached(lab)
         try:
             if node is not None:
                 check_node(held, node)
             names = [node] if node else [n.name for n in held.model.nodes if n.is_router]
-            return [fact for name in names for fact in await (await held.router(name)).sessions()]
+            return await read_sessions(names, held.runtime, held.router)
         finally:
             await held.close()
 
-    facts = run(read())
+    facts, dead = run(read())
+    for name in dead:
+        click.echo(f"{name}: its router is dead; `peerlab fault restart-router {name}` starts it again", err=True)
     if as_json:
         print_json(facts)
         return

@@ -7,6 +7,7 @@ import signal
 
 from peerlab.bgp.attributes import PathAttributes, Prefix, Segment, SegmentType
 from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.observe import is_running
 from peerlab.controller.reconcile import ROUTER_PROCESS
 from peerlab.errors import RefusedError, TimedOut
 from peerlab.evidence.events import FaultCleared, FaultInjected
@@ -96,7 +97,14 @@ async def clear(lab: Lab, link: Link) -> None:
 
 
 async def kill_router(lab: Lab, node: Node) -> None:
-    """Kill a router's process with SIGKILL: its sessions end without a NOTIFICATION, its kernel goes on forwarding."""
+    """Kill a router's process with SIGKILL: its sessions end without a NOTIFICATION, its kernel goes on forwarding.
+
+    Raises RefusedError when it is dead already.
+    """
+    if not is_running(await lab.runtime.observe(), node.name):
+        raise RefusedError(
+            "RouterIsDead", f"{node.name} does not run; `peerlab fault restart-router {node.name}` starts it"
+        )
     exits = lab.runtime.exits()
     await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGKILL)
 
@@ -112,8 +120,29 @@ async def kill_router(lab: Lab, node: Node) -> None:
     lab.record(FaultInjected(at=now_ns(), fault="router-killed", target=node.name))
 
 
+async def freeze_router(lab: Lab, node: Node) -> None:
+    """Stop a router's process where it is: it says nothing more, while its kernel goes on acknowledging and forwarding.
+
+    Until ``thaw_router`` nobody gets an answer from it, the controller neither.
+    """
+    await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGSTOP)
+    lab.record(FaultInjected(at=now_ns(), fault="router-frozen", target=node.name))
+
+
+async def thaw_router(lab: Lab, node: Node) -> None:
+    """Let a frozen router go on."""
+    await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGCONT)
+    lab.record(FaultCleared(at=now_ns(), fault="router-frozen", target=node.name))
+
+
 async def restart_router(lab: Lab, node: Node) -> None:
-    """Start a router that was killed, with all its sessions; the ordinary plan does it."""
+    """Start a router that was killed, with all its sessions; the ordinary plan does it.
+
+    The lab's intent has to be known (``attached.attach_desk``), or the router comes back without its connections'
+    sessions. Raises RefusedError when the router runs.
+    """
+    if is_running(await lab.runtime.observe(), node.name):
+        raise RefusedError("RouterRuns", f"{node.name} runs; `peerlab fault kill-router {node.name}` kills it")
     await lab.reconcile()
     lab.record(FaultCleared(at=now_ns(), fault="router-killed", target=node.name))
 
