@@ -12,6 +12,7 @@ import click
 from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
 from peerlab.cli.output import json_option, run
 from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.resumption import carry_on, take_up
 from peerlab.controller.storyline import rehearse as play_story
 from peerlab.errors import InputError, Problem
 from peerlab.evidence.store import LabStore
@@ -47,9 +48,16 @@ def _write(path: Path | None, text: str) -> None:
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts as JUnit XML to this file.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts as JSON to this file.")
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end.")
+@click.option("--resume", is_flag=True, help="Carry on in the lab that a killed rehearsal has left running.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the evidence of passed checks too.")
 def rehearse(
-    topology: Path, name: str | None, junit: Path | None, json_file: Path | None, keep: bool, verbose: bool
+    topology: Path,
+    name: str | None,
+    junit: Path | None,
+    json_file: Path | None,
+    keep: bool,
+    resume: bool,
+    verbose: bool,
 ) -> None:
     """Play the whole turn-up on a fresh lab and end in a table of verdicts.
 
@@ -58,6 +66,7 @@ def rehearse(
 
     \b
     Example:  peerlab rehearse topologies/peering-service.yaml --junit verdicts.xml
+              peerlab rehearse topologies/peering-service.yaml --resume --keep
     """
     model = load(topology)
     began = time.monotonic()
@@ -66,10 +75,15 @@ def rehearse(
         click.echo(f"{time.monotonic() - began:6.2f} s  {text}")
 
     async def work() -> tuple[Lab, Evidence, tuple[Finding, ...]]:
-        lab = await Lab.up(model, topology.read_text(), name)
-        tell(f"lab {lab.store.name}: {len(model.nodes)} nodes, {len(lab.expected_sessions())} sessions Established")
+        if resume:
+            taken = await take_up(name or model.name, tell)
+            lab, story = taken.lab, carry_on(taken)
+        else:
+            lab = await Lab.up(model, topology.read_text(), name)
+            tell(f"lab {lab.store.name}: {len(model.nodes)} nodes, {len(lab.expected_sessions())} sessions Established")
+            story = play_story(lab, tell)
         try:
-            evidence, findings = await play_story(lab, tell)
+            evidence, findings = await story
         except BaseException as failure:
             if not keep:
                 await lab.down_after(failure)
