@@ -29,7 +29,10 @@ def _with_lab(lab: str | None, act: Callable[[Lab], Coroutine[Any, Any, str]]) -
 
 @click.group()
 def fault() -> None:
-    """Take links down, kill routers, lose packets, announce what one must not; and undo it.
+    """Break the lab on purpose, and mend it.
+
+    Links down and up, one way too; routers killed; a metro out; packets lost; a hijack or a leak announced. Every
+    fault is written to the event log.
 
     \b
     Example:  peerlab fault link-down ams-edge-1:isp-ams
