@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 import msgspec
@@ -64,7 +63,7 @@ def test_an_origin_survives_its_router(tmp_path: Path) -> None:
         async with two_routers(tmp_path, *pair(BOTH)) as lab:
             await lab.clients["a"].ask(Originate(prefix=Prefix("203.0.113.0/24")))
             assert await lab.clients["b"].wait("best", WITHIN, prefix="203.0.113.0/24")
-            await lab.runtime.signal("a", "router1", signal.SIGKILL)
+            await lab.kill("a")
             assert await lab.clients["b"].wait("no-best", WITHIN, prefix="203.0.113.0/24")
             assert await lab.kernel("b", Family.IPV4) == {}
             await lab.restart("a")
@@ -81,7 +80,7 @@ def test_a_router_clears_only_its_own_leftovers(tmp_path: Path) -> None:
             await lab.clients["a"].ask(Originate(prefix=Prefix("203.0.113.0/24"), attributes=PathAttributes(med=7)))
             await lab.until(lambda: lab.kernel("a", Family.IPV4), "the blackhole route")
             # It leaves its route behind; the origin is not in its configuration, for it had a MED.
-            await lab.runtime.signal("a", "router1", signal.SIGKILL)
+            await lab.kill("a")
             await lab.restart("a")
             assert await lab.kernel("a", Family.IPV4) == {}
             assert "198.51.100.0/24" in [r.destination for r in await lab.runtime.kernel_routes("a", "ipv4")]

@@ -13,7 +13,7 @@ from peerlab.cli.progress import Progress
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.storyline import SCENES
 from peerlab.controller.storyline import rehearse as play_story
-from peerlab.errors import InputError, PeerlabError, Problem
+from peerlab.errors import InputError, Problem
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.story import Phase
 from peerlab.evidence.trace import Trace
@@ -79,10 +79,9 @@ def rehearse(
             evidence, findings = await play_story(lab, tell)
         except BaseException as failure:
             progress.end(ok=False)
-            if keep:
-                await lab.close()
-            else:
-                await lab.down(keep_evidence=isinstance(failure, PeerlabError))
+            if not keep:
+                await lab.down_after(failure)
+            await lab.close()
             raise
         if keep:
             await lab.close()

@@ -109,7 +109,7 @@ def routes(node: str, view: str, session: str | None, prefix: str | None, lab: s
     `>` marks the best path, `x` one that the import policy rejected; WHY is the decision step or policy statement.
 
     \b
-    Example:  peerlab routes ams-edge-1 --view adj-rib-in-pre --prefix 203.0.113.0/24
+    Example:  peerlab routes ams-edge-1 --view adj-rib-in-pre --prefix 198.18.33.0/24
     """
     wanted = canonical_prefix(prefix) if prefix else None
 
@@ -159,8 +159,8 @@ def explain(node: str, prefix: str, lab: str | None, as_json: bool) -> None:
     rejected it. With an address instead of a prefix: the longest prefix that holds it.
 
     \b
-    Example:  peerlab explain sea-core-1 203.0.113.0/24
-              peerlab explain sea-core-1 203.0.113.10
+    Example:  peerlab explain sea-core-1 198.18.33.0/24
+              peerlab explain sea-core-1 198.18.33.2
     """
     wanted = canonical_prefix(prefix)
 

@@ -182,8 +182,7 @@ def capture(node: str, interface: str, path: Path, seconds: float, lab: str | No
 async def _capture(lab: Lab, node: str, interface: str, path: Path, seconds: float) -> int:
     watcher = await lab.runtime.task(node, SNIFF, {"interface": interface, "seconds": seconds})
     loop = asyncio.get_running_loop()
-    stopping: list[asyncio.Future[object]] = []
-    loop.add_signal_handler(signal.SIGINT, lambda: stopping.append(asyncio.ensure_future(watcher.stop())))
+    loop.add_signal_handler(signal.SIGINT, watcher.ask_to_stop)
     frames = 0
     try:
         with path.open("wb") as file:

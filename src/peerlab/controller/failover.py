@@ -12,10 +12,10 @@ import msgspec
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.policy import AddCommunities, Policy, SetLocalPref, Statement, Verdict
 from peerlab.controller import fault, probing
+from peerlab.controller.cast import connections, customer_hosts, service_hosts
 from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
 from peerlab.controller.plan import EndIntent
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections, customer_hosts, service_hosts
 from peerlab.evidence.events import StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.router.protocol import OpenSession, Originate, ShutSession, WithdrawOrigin
@@ -38,6 +38,8 @@ class Subject:
     customers: tuple[str, ...]
     primary: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
     backup: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
+    shared: tuple[tuple[PeeringRequest, ConnectionRequest], ...] = ()
+    """Connections over an exchange: they go with the primary location, and have no wire of their own."""
 
 
 def subject_of(rehearsal: Rehearsal) -> Subject | None:

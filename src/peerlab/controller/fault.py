@@ -129,6 +129,21 @@ async def kill_router(lab: Lab, node: Node) -> None:
     lab.record(FaultInjected(at=now_ns(), fault="router-killed", target=node.name))
 
 
+async def freeze_router(lab: Lab, node: Node) -> None:
+    """Stop a router's process where it is: it says nothing more, while its kernel goes on acknowledging and forwarding.
+
+    Until ``thaw_router`` nobody gets an answer from it, the controller neither.
+    """
+    await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGSTOP)
+    lab.record(FaultInjected(at=now_ns(), fault="router-frozen", target=node.name))
+
+
+async def thaw_router(lab: Lab, node: Node) -> None:
+    """Let a frozen router go on."""
+    await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGCONT)
+    lab.record(FaultCleared(at=now_ns(), fault="router-frozen", target=node.name))
+
+
 async def restart_router(lab: Lab, node: Node) -> None:
     """Start a router that was killed, with all its sessions; the ordinary plan does it.
 

@@ -11,11 +11,11 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from peerlab.controller.observe import read_snapshot, read_view
+from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, desired_ends, plan
 from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
@@ -79,6 +79,7 @@ class Lab:
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
+        self._ended: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[LabBroken] = asyncio.get_running_loop().create_future()
         self._lost = False
@@ -102,8 +103,7 @@ class Lab:
         try:
             await lab.while_it_lasts(lab._build())
         except BaseException as failure:
-            await lab.down(keep_evidence=isinstance(failure, PeerlabError))
-            raise
+            await lab.down_after(failure)
         return lab
 
     async def _build(self) -> None:
@@ -161,7 +161,13 @@ class Lab:
             return client
 
     async def _connect(self, node: str) -> socket.socket:
-        """Connect to a router that may just have been forked; its end is noticed at once, with its last words."""
+        """Connect to a router that may just have been forked; its end is noticed at once, with its last words.
+
+        Whether a router that is known to have ended runs again is asked first: nobody answers on a dead one's socket.
+        """
+        if node in self._ended:
+            await self._check_runs(node)
+            self._ended.discard(node)
         exits = self.runtime.exits()
         connecting = asyncio.ensure_future(self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN))
 
@@ -175,9 +181,7 @@ class Lab:
         try:
             await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done() or connecting.exception() is not None:
-                running = {p.node for p in (await self.runtime.observe()).processes if p.name == ROUTER_PROCESS}
-                if node not in running:
-                    raise RuntimeFailure(f"router {node} does not run: {await self.router_log(node)}")
+                await self._check_runs(node)
             return await connecting
         except TimedOut as error:
             raise RuntimeFailure(
@@ -187,6 +191,13 @@ class Lab:
             connecting.cancel()
             ending.cancel()
             await asyncio.gather(connecting, ending, return_exceptions=True)
+
+    async def _check_runs(self, node: str) -> None:
+        if not is_running(await self.runtime.observe(), node):
+            raise RuntimeFailure(
+                f"router {node} does not run (`peerlab fault restart-router {node}` starts it); "
+                f"its last words: {await self.router_log(node)}"
+            )
 
     async def router_log(self, node: str) -> str:
         """The last line that a router wrote to its log, for people."""
@@ -246,6 +257,8 @@ class Lab:
                         signal=ended.signal,
                     )
                 )
+                if ended.process == ROUTER_PROCESS:
+                    self._ended.add(ended.node)
                 if ended.process == TAP_PROCESS:
                     why = await self._last_words(ended.node, TAP_PROCESS)
                     self._break(f"the tap of lab {self.store.name} ended, the wires are no longer seen: {why}")
@@ -256,9 +269,14 @@ class Lab:
     def _break(self, why: str) -> None:
         """From now on nothing that is done with this lab can end well."""
         if not self._broken.done():
-            kept = f"what lab {self.store.name} has shown is kept in {self.store.path}"
-            told = f"`peerlab check {self.store.name}` judges it, `peerlab down {self.store.name}` removes it"
-            self._broken.set_result(LabBroken(f"{why}; {kept}: {told}"))
+            self._broken.set_result(LabBroken(f"{why}; {self._kept()}"))
+
+    def _kept(self) -> str:
+        name = self.store.name
+        return (
+            f"what lab {name} has shown is kept in {self.store.path}: "
+            f"`peerlab check {name}` judges it, `peerlab down {name}` removes it"
+        )
 
     def _lose(self) -> None:
         """The supervisor is gone, and not because we asked."""
@@ -401,6 +419,28 @@ class Lab:
 
         Raises RuntimeFailure, when all else is done, if the kept event log did not take the last event.
         """
+        unwritten = await self._end()
+        if not keep_evidence:
+            self.store.remove()
+        elif unwritten is not None:
+            raise unwritten
+
+    async def down_after(self, failure: BaseException) -> NoReturn:
+        """End a lab whose work failed, and raise why.
+
+        What the lab has shown is kept when it is the lab that failed (LabBroken says where), and removed when the
+        work was refused or interrupted.
+        """
+        await self._end()
+        if not isinstance(failure, RuntimeFailure | TimedOut):
+            self.store.remove()
+            raise failure
+        if isinstance(failure, LabBroken):
+            raise failure
+        raise LabBroken(f"{failure}; {self._kept()}") from failure
+
+    async def _end(self) -> RuntimeFailure | None:
+        """Ends all that runs; gives what the event log had against being told."""
         unwritten: RuntimeFailure | None = None
         if not self._lost:
             try:
@@ -415,7 +455,4 @@ class Lab:
             await asyncio.gather(self._watch, return_exceptions=True)
         await self.tap.close()
         await self.runtime.shutdown()
-        if not keep_evidence:
-            self.store.remove()
-        elif unwritten is not None:
-            raise unwritten
+        return unwritten

@@ -9,10 +9,10 @@ import msgspec
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.policy import Policy, SetMed, Statement, Verdict
 from peerlab.controller import probing
+from peerlab.controller.cast import connections, customer_hosts, service_hosts
 from peerlab.controller.lab import now_ns
 from peerlab.controller.plan import EndIntent
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections, customer_hosts, service_hosts
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence.events import StimulusApplied
 from peerlab.evidence.story import Moment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peerlab.controller import deprovision, failover, link_test, peering_service, turn_up
+from peerlab.controller import deprovision, examination, failover, link_test, peering_service, turn_up
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.rehearsal import Rehearsal, Scene, Tell, gather_evidence, play, take_baseline
 from peerlab.evidence.events import PhaseEnded, PhaseStarted
@@ -18,6 +18,7 @@ SCENES: tuple[Scene, ...] = (
     Scene(Phase.DENY, turn_up.deny, (Phase.LINK_TEST,), "sessions come up under DENY ALL"),
     Scene(Phase.VALIDATE, turn_up.validate, (Phase.DENY,), "end-to-end validation"),
     Scene(Phase.ALLOW, turn_up.allow, (Phase.VALIDATE,), "DENY ALL is replaced: routes and packets flow"),
+    Scene(Phase.SESSION, examination.examine, (Phase.ALLOW,), "an examiner says all that must be refused"),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
     Scene(

@@ -120,6 +120,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """Why the session ends, in words that ExaBGP does not have."""
         self.reason = ""
         """Why the session ended last, in words."""
+        self.obstacle = ""
+        """Why there is no TCP connection yet, in words."""
         self._ending: BaseException | None = None
         self._connecting: Any = None
         self._wake = 0.0
@@ -260,7 +262,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
                         raise OSError(0, "no answer")
                     yield ACTION.LATER
             except (OSError, NetworkError) as error:
-                self.reason = f"no TCP connection: {getattr(error, 'strerror', None) or error}"
+                self.obstacle = f"no TCP connection: {_innermost(error)}"
                 self._abandon_connecting()
                 self._wake = time.time() + RETRY_SECONDS
                 while time.time() < self._wake:
@@ -287,6 +289,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
             else:
                 self.fsm.change(FSM.CONNECT)
                 yield from self._connect()
+        self.obstacle = ""
         for sent in self.proto.new_open():
             self.proto.negotiated.sent(sent)
         self._wake = time.time() + OPEN_SECONDS + 1
@@ -320,11 +323,17 @@ class SessionPeer(Peer):  # type: ignore[misc]
             self.reason = f"NOTIFICATION sent: {_words(Notification(error.code, error.subcode, error.data))}{why}"
         else:
             self.reason = self.remark or str(error) or message
-        self.remark = ""
+        self.remark = self.obstacle = ""
         self._abandon_connecting()
         self.recv_timer = None
         super()._close(message, error)
         self._ending = None
+
+
+def _innermost(error: Exception) -> str:
+    """The kernel's words of an error that ExaBGP has wrapped: ``… ([Errno ENETUNREACH] [Errno 101] Network is …)``."""
+    words = error.strerror if isinstance(error, OSError) else str(error).rpartition("] ")[2].rstrip(")")
+    return words or str(error)
 
 
 def _words(notification: Notification) -> str:

@@ -50,9 +50,15 @@ Value = TypeVar("Value")
 
 
 async def start_cell(lab: str, state_directory: Path) -> NamespaceRuntime:
-    """Starts a lab's cell and attaches to it. Raises `RefusedError` when the name is taken."""
+    """Starts a lab's cell and attaches to it.
+
+    Raises `RefusedError` when the name is taken, `RuntimeFailure` when the supervisor does not live that long.
+    """
     await start_supervisor(lab, state_directory)
-    return await attach(lab)
+    try:
+        return await attach(lab)
+    except RefusedError as refusal:
+        raise RuntimeFailure(f"the supervisor of lab {lab} ended as soon as it had listened") from refusal
 
 
 async def attach(lab: str) -> NamespaceRuntime:
