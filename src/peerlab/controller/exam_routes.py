@@ -12,7 +12,7 @@ from typing import Any
 
 from peerlab.bgp.attributes import Address, Family, Origin, Prefix
 from peerlab.bgp.decision import Step
-from peerlab.bgp.policy import CommunityIn, Policy, SetLocalPref, Statement, Verdict
+from peerlab.bgp.policy import CommunityIn, Policy, SetLocalPref, Statement
 from peerlab.controller import fault
 from peerlab.controller.exam import ACCEPT_ALL, ANSWERED_WITHIN, EXAM_ACCEPT, Exam
 from peerlab.evidence.story import Stimulus

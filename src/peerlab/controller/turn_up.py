@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, Segment, SegmentType
+from peerlab.bgp.role import otc_on_egress
 from peerlab.controller import fault, probing
 from peerlab.controller.cast import connections, customer_hosts, service_hosts, sessions_of
 from peerlab.controller.early_traffic import offer, watched
