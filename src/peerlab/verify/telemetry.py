@@ -9,7 +9,7 @@ from peerlab.evidence.story import Moment
 from peerlab.verify.check import MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
-from peerlab.verify.reading import SECOND, events, node_at, received, snapshot
+from peerlab.verify.reading import SECOND, events, judged, node_at, received, snapshot
 from peerlab.verify.session import no_connection
 from peerlab.verify.subject import cloud_routers, connection_sessions, connections
 from peerlab.verify.wire import decoded, established_at, hex_of, messages, standing, watched
@@ -85,7 +85,7 @@ def judge_rejections(evidence: Evidence) -> Judgement:
 
 def _explained(docket: Docket, taken: Snapshot, router: str, session: str) -> int:
     node = taken.nodes[router]
-    post = {route.prefix: route for route in node.adj_rib_in_post.get(session, ())}
+    post = judged(node, session)
     where = f"{router} {session} ({taken.label})"
     silent = [p for p in received(node, session) if p not in post]
     unexplained = [r for r in post.values() if not r.accepted and not r.reason]
