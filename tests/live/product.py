@@ -76,7 +76,12 @@ class Product:
     def run(self, *arguments: str | Path, within: float = WITHIN) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end. A hang or a traceback is a failure of any test."""
         done = subprocess.run(
-            self.command(*arguments), env=self.surroundings(), capture_output=True, text=True, timeout=within, check=False
+            self.command(*arguments),
+            env=self.surroundings(),
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
         )
         assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
         return done
@@ -127,7 +132,8 @@ class Product:
         """
         found = [str(path) for path in (self.place / "home").rglob("*") if path.is_file() and "scapy" not in path.parts]
         found += [str(path) for path in (self.place / "tmp").rglob("*")]
-        return found + [str(path) for place in ("/run", "/dev/shm", "/var/tmp") for path in Path(place).glob("*peerlab*")]
+        shared = ("/run", "/dev/shm", "/var/tmp")
+        return found + [str(path) for place in shared for path in Path(place).glob("*peerlab*")]
 
     def close(self) -> None:
         """Ends every lab of this test that still runs, by its supervisor."""

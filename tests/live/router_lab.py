@@ -101,7 +101,7 @@ class RouterLab:
         client = await self.client(node)
         self.clients[node] = client
         told = self.notices.setdefault(node, [])
-        await client.subscribe(told.append)
+        await client.subscribe(lambda facts: None, told.append)
         return client
 
     async def kill(self, node: str, number: int = signal.SIGKILL) -> ProcessExit:

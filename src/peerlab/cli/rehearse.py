@@ -11,6 +11,7 @@ from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
 from peerlab.cli.output import check_writable, columns, json_option, run, save, wants_colour
 from peerlab.cli.progress import Progress
 from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.resumption import carry_on, take_up
 from peerlab.controller.storyline import SCENES
 from peerlab.controller.storyline import rehearse as play_story
 from peerlab.errors import InputError, Problem
@@ -38,9 +39,16 @@ UP = "up"
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts as JUnit XML to this file.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts as JSON to this file.")
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end.")
+@click.option("--resume", is_flag=True, help="Carry on in the lab that a killed rehearsal has left running.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 def rehearse(
-    topology: Path, name: str | None, junit: Path | None, json_file: Path | None, keep: bool, verbose: bool
+    topology: Path,
+    name: str | None,
+    junit: Path | None,
+    json_file: Path | None,
+    keep: bool,
+    resume: bool,
+    verbose: bool,
 ) -> None:
     """Play the whole turn-up on a fresh lab; end in verdicts.
 
@@ -49,7 +57,7 @@ def rehearse(
 
     \b
     Example:  peerlab rehearse topologies/peering-service.yaml --junit verdicts.xml
-              peerlab rehearse topologies/direct.yaml --keep
+              peerlab rehearse topologies/peering-service.yaml --resume --keep
     """
     model = load(topology)
     for file in (junit, json_file):
@@ -69,14 +77,19 @@ def rehearse(
     async def work() -> tuple[Lab, Evidence, tuple[Finding, ...]]:
         progress.begin(UP)
         try:
-            lab = await Lab.up(model, topology.read_text(), name)
+            if resume:
+                taken = await take_up(name or model.name, tell)
+                lab, story = taken.lab, carry_on(taken)
+            else:
+                lab = await Lab.up(model, topology.read_text(), name)
+                story = play_story(lab, tell)
         except BaseException:
             progress.end(ok=False)
             raise
         progress.end(ok=True)
         lab.listeners.append(progress.hear)
         try:
-            evidence, findings = await play_story(lab, tell)
+            evidence, findings = await story
         except BaseException as failure:
             progress.end(ok=False)
             if not keep:

@@ -99,10 +99,14 @@ class Exam:
     def prefix(self, family: Family, name: str) -> Prefix:
         """The spare prefix of that name: the same one each time, another one for every other name."""
         if (family, name) not in self._named:
-            if family not in self._spare:
-                self._spare[family] = spare_prefixes(self.rehearsal.model, family)
-            self._named[family, name] = next(self._spare[family])
+            self._named[family, name] = next(self.spare(family))
         return self._named[family, name]
+
+    def spare(self, family: Family) -> Iterator[Prefix]:
+        """Prefixes that nobody has used yet, in this examination neither."""
+        if family not in self._spare:
+            self._spare[family] = spare_prefixes(self.rehearsal.model, family)
+        return self._spare[family]
 
     def want(
         self,

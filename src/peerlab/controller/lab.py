@@ -156,8 +156,9 @@ class Lab:
                 connection = await self._connect(node)
                 client = await RouterClient.over(node, connection)
                 self._routers[node] = client
-                facts = await client.subscribe(lambda notice: self._noticed(node, notice))
-                self._note_sessions(node, facts)
+                await client.subscribe(
+                    lambda facts: self._note_sessions(node, facts), lambda notice: self._noticed(node, notice)
+                )
             return client
 
     async def _connect(self, node: str) -> socket.socket:

@@ -23,7 +23,7 @@ from exabgp.reactor.network.tcp import set_minimum_ttl, set_sending_ttl
 from exabgp.reactor.peer import ACTION, Peer
 
 from peerlab.bgp.config import PeerConfig
-from peerlab.bgp.notification import Notification
+from peerlab.bgp.notification import ADMINISTRATIVE_SHUTDOWN, CEASE, PEER_DECONFIGURED, Notification
 from peerlab.router.engine_protocol import SessionProtocol, connection_progress, start_connection
 from peerlab.router.loop import READ, WRITE
 
@@ -31,6 +31,8 @@ RETRY_SECONDS = 0.075
 """From a refused connection to the next attempt. A laboratory's ConnectRetryTime: routers start within a second."""
 RETRY_SECONDS_MOST = 0.5
 """Most that a session which keeps failing before Established waits (DampPeerOscillations, RFC 4271 section 8.1)."""
+HELD_OFF_SECONDS = 2.0
+"""Wait after the peer shut or de-configured the session (Cease/2, Cease/3): nobody is there to answer for a while."""
 ATTEMPT_SECONDS = (0.1, 0.2, 0.4, 1.0)
 """How long the first, second … attempt to connect may take before it is given up for a new one.
 
@@ -84,16 +86,21 @@ class _Retry:
 
     def __init__(self) -> None:
         self._seconds = RETRY_SECONDS
+        self._not_before = 0.0
         self.due = 0.0
 
     def reset(self) -> None:
         """Try at once, and be quick about it from now on."""
         self._seconds = RETRY_SECONDS
-        self.due = 0.0
+        self._not_before = self.due = 0.0
+
+    def hold_off(self) -> None:
+        """The peer has said that it does not want the session now."""
+        self._not_before = time.time() + HELD_OFF_SECONDS
 
     def increase(self) -> None:
         """The session failed: wait, and longer the next time."""
-        self.due = time.time() + self._seconds
+        self.due = max(time.time() + self._seconds, self._not_before)
         self._seconds = min(2 * self._seconds, RETRY_SECONDS_MOST)
 
     def backoff(self) -> bool:
@@ -159,6 +166,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
     def notification_came(self, notification: Notification) -> None:
         """The peer ends the session."""
         self.remark = f"NOTIFICATION received: {_words(notification)}"
+        if notification.code == CEASE and notification.subcode in (ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED):
+            self._delay.hold_off()
 
     def descriptor_closes(self) -> None:
         """The session's socket is about to be closed."""

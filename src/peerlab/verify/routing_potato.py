@@ -51,10 +51,9 @@ def judge_cold_potato(evidence: Evidence) -> Judgement:
         if not potato.discriminating:
             docket.lacks(f"{name}: every router is nearest to {service.primary_metro} anyway, cold looks like hot")
         elif potato.share < COLD_SHARE:
-            bad = _wrong(potato)
-            docket.breaks(
-                taken.at, bad.router, f"{prefix} leaves at {bad.edge} in {bad.metro}, not {potato.designated}"
-            )
+            for bad in _wrong(potato):
+                what = f"{prefix} leaves at {bad.edge} in {bad.metro}, not {potato.designated}"
+                docket.breaks(taken.at, bad.router, what)
         elif potato.agreement < 1:
             docket.breaks(taken.at, prefix, f"routers do not agree on one exit: agreement {potato.agreement:.2f}")
         else:
@@ -64,8 +63,9 @@ def judge_cold_potato(evidence: Evidence) -> Judgement:
     return docket.close("; ".join(figures) or "no service prefix")
 
 
-def _wrong(potato: Potato) -> Exit:
-    return next(e for e in potato.exits if e.router in potato.discriminating and e.metro != potato.designated)
+def _wrong(potato: Potato) -> list[Exit]:
+    """Discriminating routers that leave elsewhere; those without any way out are told of apart."""
+    return [e for e in potato.exits if e.router in potato.discriminating and e.metro != potato.designated]
 
 
 def judge_carriage(evidence: Evidence) -> Judgement:

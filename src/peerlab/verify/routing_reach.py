@@ -12,7 +12,7 @@ from peerlab.topology.model import AsRole, LabModel, Relation, Session, SessionE
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.forwarding import repeated
-from peerlab.verify.reading import SECOND, answered, events, node_at, phase_window, sent, snapshot
+from peerlab.verify.reading import SECOND, answered, events, node_at, phase_window, sent, snapshot, trials
 from peerlab.verify.stimulated import stimulated_routes
 from peerlab.verify.subject import (
     cloud_ebgp,
@@ -110,7 +110,7 @@ def judge_valley_free(evidence: Evidence) -> Judgement:
     docket = Docket()
     model = evidence.model
     audited = otc = 0
-    relations = _relations(model)
+    relations = _relations(evidence)
     for session, end, route in _honest(evidence, docket):
         attributes = route.attributes
         if attributes is None or model.node(end.node).route_server:
@@ -137,12 +137,19 @@ def judge_valley_free(evidence: Evidence) -> Judgement:
     return docket.close(f"{audited} announcements, none of them a valley; {otc} carry OTC as their role asks")
 
 
-def _relations(model: LabModel) -> dict[tuple[int, int], Relation]:
-    """What the second AS is to the first, over all sessions; behind a route server everybody is a peer."""
+def _relations(evidence: Evidence) -> dict[tuple[int, int], Relation]:
+    """What the second AS is to the first, over all sessions; behind a route server everybody is a peer.
+
+    What an examiner is to the AS that it announces to, only the stimulus says.
+    """
     known: dict[tuple[int, int], Relation] = {}
-    for session in model.sessions:
+    for session in evidence.model.sessions:
         for end, other in ((session.left, session.right), (session.right, session.left)):
             known[end.asn, other.asn] = end.relation
+    for trial in trials(evidence, Stimulus.ANNOUNCED):
+        pair, relation = (trial.did.count("receiver_as"), trial.did.count("announcer_as")), trial.did.text("relation")
+        if pair[0] is not None and pair[1] is not None and relation in {one.value for one in Relation}:
+            known.setdefault((pair[0], pair[1]), Relation(relation))
     return known
 
 
