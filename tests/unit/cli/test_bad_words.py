@@ -42,7 +42,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), REFUSED, ids=lambda value: " ".join(map(str, value))[-40:] if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("words", "said"), REFUSED, ids=lambda value: " ".join(map(str, value))[-40:] if isinstance(value, list) else ""
+)
 def test_bad_words_end_with_3_and_a_remedy(peerlab: Command, words: list[str | Path], said: str) -> None:
     assert peerlab(*words) == 3
     assert said in peerlab.err
@@ -84,7 +86,7 @@ def test_a_defect_shows_its_place_on_request(peerlab: Command, monkeypatch: pyte
 def test_a_terminal_that_cannot_show_a_letter_gets_a_question_mark(
     peerlab: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="iso-8859-15")
     monkeypatch.setattr(sys, "stdout", narrow)
     monkeypatch.setattr("peerlab.cli.machine.examine", lambda: (Fact("a → b", True, "works"),))
     assert peerlab("doctor") == 0
