@@ -329,7 +329,7 @@ class Lab:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        await self.tap.close()
+        await self.tap.end()
         await self.runtime.shutdown()
         if not keep_evidence:
             self.store.remove()
