@@ -28,8 +28,9 @@ GUARDED = ("ProvisioningStarted", "ProvisioningCompleted")
 """States in which Microsoft refuses to delete (spec 2.1)."""
 CLEAN = ((6, 2), (6, 3))
 """Administrative Shutdown and Peer De-configured (RFC 4486)."""
+FIRST_RETRIES = 5
 RETRIES_PER_SECOND = 1.0
-"""Connection attempts of a peer that was closed; more is a storm."""
+"""Connection attempts of a peer that was closed: so many at once, and then one a second; more is a storm."""
 
 
 def judge_delete_guard(evidence: Evidence) -> Judgement:
@@ -127,7 +128,7 @@ def _no_storm(
     ]
     seconds = (until - closed) / SECOND
     where = session.id
-    if len(attempts) > 1 + seconds * RETRIES_PER_SECOND:
+    if len(attempts) > FIRST_RETRIES + seconds * RETRIES_PER_SECOND:
         docket.breaks(attempts[-1].at, where, f"{len(attempts)} connection attempts in {seconds:.1f} s after the close")
     else:
         docket.proves(closed, where, f"{how}; {len(attempts)} attempts in {seconds:.1f} s afterwards", message)

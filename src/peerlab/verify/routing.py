@@ -119,13 +119,15 @@ CHECKS: tuple[Check, ...] = (
         "RTG-04", "Cold-potato egress", PHASE, CRITICAL,
         "CP-share over discriminating routers is at least 0.99 and all routers agree on one exit.",
         "S0; Azure routing preference; section B", "best routes of every cloud router", no_service, judge_cold_potato,
-        ("snapshot activated: Loc-RIB of every cloud router, Adj-RIB-In post-policy of the edges",),
+        ("snapshot activated: Loc-RIB of every cloud router",
+         "snapshot hot-potato: Adj-RIB-In post-policy of the edges (where a hot potato would leave)"),
     ),
     Check(
         "RTG-05", "WAN carriage", PHASE, CRITICAL,
         "Packets leave at the designated location and the WAN carries them as far as the model says, within 5 %.",
         "section B", "traced paths against emulated delays", no_service, judge_carriage,
-        ("PathTraced name=activated from every cloud router and service host to a host of the customer",),
+        ("PathTraced name=activated from every service host to a host of the customer",
+         "snapshot hot-potato: Adj-RIB-In post-policy of the edges (where a hot potato would leave)"),
     ),
     Check(
         "RTG-06", "Hot-potato control", PHASE, MAJOR,

@@ -117,6 +117,11 @@ def _zombie(moment: Moment, node: str) -> object:
     return lambda s: s.elect(moment, node, route(P4, "tr-4", 64502, ISP, CUSTOMER))
 
 
+def _one_session_up(s: Scenario) -> None:
+    fact = next(f for f in s.node(Moment.RESTORED, "lon1").sessions if f.session == "c3-4")
+    s.change(Moment.PRIVATE_LOST, "lon1", sessions=(*s.node(Moment.PRIVATE_LOST, "lon1").sessions, fact))
+
+
 def _unknown_before(s: Scenario) -> None:
     for name, node in s.snapshots[Moment.ALLOWED].items():
         empty = dict.fromkeys(node.adj_rib_in_pre, ())
@@ -169,7 +174,7 @@ LOCATION_ROWS = (
             "too much is lost": _losing("private-lost", 3500),  # type: ignore[dict-item]
         },
         lacks={
-            "one link was still up": lambda s: s.forget(FaultInjected, target="w3"),
+            "one session was still up": _one_session_up,
             "not read": lambda s: s.snapshots.pop(Moment.PRIVATE_LOST),
             "the return was not read": lambda s: s.snapshots.pop(Moment.RESTORED),
         },
