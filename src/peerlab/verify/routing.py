@@ -9,13 +9,12 @@ from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.policy_cases import REJECT, Need, insist, proven_cases
 from peerlab.verify.reading import answered, fact_of
+from peerlab.verify.routing_ladder import judge_ladder, no_ladder
 from peerlab.verify.routing_potato import (
     judge_carriage,
     judge_cold_potato,
     judge_hot_potato,
-    judge_ladder,
     judge_med,
-    no_ladder,
     several_by_one_peer,
 )
 from peerlab.verify.routing_reach import (

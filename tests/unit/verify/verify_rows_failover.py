@@ -166,7 +166,9 @@ LOCATION_ROWS = (
         backup_none,
         breaks={
             "a router has no route left": lambda s: s.change(Moment.PRIVATE_LOST, "sin1", loc_rib=()),
-            "not over the internet": _like(Moment.PRIVATE_LOST, Moment.PRIMARY_LOST),  # type: ignore[dict-item]
+            "not over the internet": lambda s: s.elect(
+                Moment.PRIVATE_LOST, "sin1", route(P4, "i-lon1-sin1-4", ISP, CUSTOMER)
+            ),
             "the packet does not go through the transit": _traced(
                 "private-lost", "sin1", "lon1", "isp2", "cust", "host-cust"
             ),  # type: ignore[dict-item]
