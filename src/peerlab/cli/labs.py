@@ -241,7 +241,7 @@ def validate(topologies: tuple[Path, ...]) -> None:
             continue
         click.echo(
             f"{topology}: {len(model.nodes)} nodes, {len(model.links)} links, {len(model.sessions)} sessions, "
-            f"{len(model.peerings)} peerings"
+            f"{len(model.peerings)} peering{'' if len(model.peerings) == 1 else 's'}"
         )
     if problems:
         raise InputError(problems)

@@ -119,9 +119,7 @@ def _accept(
     about: dict[str, object] | None = None,
     **attributes: Any,
 ) -> Row:
-    return _row(
-        by, check, case, (prefix,), about=about or {}, expected=ACCEPT, communities=communities, **attributes
-    )
+    return _row(by, check, case, (prefix,), about=about or {}, expected=ACCEPT, communities=communities, **attributes)
 
 
 def _row(
@@ -135,9 +133,7 @@ def _row(
     **attributes: Any,
 ) -> Row:
     asns = path or (by.asn,)
-    segments = tuple(
-        Segment(SegmentType.AS_SEQUENCE, asns[at : at + SEGMENT]) for at in range(0, len(asns), SEGMENT)
-    )
+    segments = tuple(Segment(SegmentType.AS_SEQUENCE, asns[at : at + SEGMENT]) for at in range(0, len(asns), SEGMENT))
     made = {"as_path": segments, "next_hop": by.address, **attributes}
     return Row(
         check=check,

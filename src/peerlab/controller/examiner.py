@@ -70,7 +70,8 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
 def free_asn(model: LabModel) -> int:
     """A documentation AS number (RFC 5398) that the lab does not use."""
     used = {known.asn for known in model.ases}
-    return next(asn for asn in DOCUMENTATION_ASNS if asn not in used)
+    free = (asn for asn in DOCUMENTATION_ASNS if asn not in used)
+    return next(free)
 
 
 def free_asns(model: LabModel, two_octets: bool = False) -> Iterator[int]:
@@ -205,9 +206,7 @@ def _kept_interfaces(interfaces: Iterable[Interface], links: set[str]) -> tuple[
     return tuple(interface for interface in interfaces if interface.link in links)
 
 
-def _interface(
-    name: str, link: str, first: object, side: int, pair: tuple[IPv4Network, IPv6Network]
-) -> Interface:
+def _interface(name: str, link: str, first: object, side: int, pair: tuple[IPv4Network, IPv6Network]) -> Interface:
     octets = bytes(int(part) for part in str(first).split("."))
     return Interface(
         name=name,

@@ -454,6 +454,6 @@ class Lab:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        await self.tap.close()
+        await self.tap.end()
         await self.runtime.shutdown()
         return unwritten

@@ -108,9 +108,7 @@ def _want(exam: Exam, registered: dict[Family, list[Prefix]]) -> None:
     rehearsal = exam.rehearsal
     for family in Family:
         exam.want(PARTNER, takes=_partner_policy(rehearsal, exam, family, registered[family]), families=(family,))
-    exam.want(
-        CUSTOMER, takes=EXAM_ACCEPT, at={"local_role": BgpRole.PROVIDER}, peer={"local_role": BgpRole.CUSTOMER}
-    )
+    exam.want(CUSTOMER, takes=EXAM_ACCEPT, at={"local_role": BgpRole.PROVIDER}, peer={"local_role": BgpRole.CUSTOMER})
     if DOWNSTREAM in exam.examiners:
         asn = rehearsal.model.node(exam[DOWNSTREAM].at).asn or 0
         exam.want(DOWNSTREAM, takes=_from_customer(asn), at={"relation": Relation.CUSTOMER.value})

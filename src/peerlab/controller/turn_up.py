@@ -284,6 +284,8 @@ async def validate(rehearsal: Rehearsal) -> None:
     ]
     if failed:
         raise RuntimeFailure(f"validation failed for {', '.join(failed)}: the policy stays DENY ALL")
+    for peering in rehearsal.model.peerings:
+        desk.is_refused(ask.DeletePeering(peering=peering.name))
 
 
 def _state(rehearsal: Rehearsal, peering: PeeringRequest, connection: ConnectionRequest) -> str:
