@@ -23,7 +23,6 @@ from peerlab.verify.failover_locations import (
 from peerlab.verify.forwarding import BGP
 from peerlab.verify.reading import FOREVER, Trial, answered, events, node_at, snapshot, trials
 from peerlab.verify.session import no_connection
-from peerlab.verify.session_trials import seen_trials
 from peerlab.verify.subject import connections, routers, session_or_none
 from peerlab.verify.validation_routes import no_service
 from peerlab.verify.wire import announcements, decoded, hex_of, routes, watched
@@ -157,7 +156,9 @@ def judge_isolation(evidence: Evidence) -> Judgement:
         docket.lacks("no session was broken on purpose")
     shown: list[str] = []
     for stimulus in broken:
-        for trial in seen_trials(evidence, docket, stimulus, "others_down"):
+        for trial in answered(evidence, docket, stimulus, "others_down"):
+            if not watched(evidence, docket, trial.session, trial.at, trial.until, broken=True):
+                continue
             others = trial.saw.items("others_down")
             ended = list(decoded(evidence, Notification, trial.session, None, trial.at, trial.until))
             fallen = _fallen(evidence, trial)
@@ -206,7 +207,7 @@ CHECKS: tuple[Check, ...] = (
         "FLV-03", "Backup None -> internet", PHASE, CRITICAL,
         "With all private links down the prefix stays reachable through a transit AS, and comes back.",
         "S0", "best routes, traced paths, 1 kHz streams", no_internet_backup, judge_internet,
-        ("snapshots private-lost, restored: Loc-RIBs", "FaultInjected target=link of every connection of the provider",
+        ("snapshots private-lost, restored: Loc-RIBs", "snapshot private-lost: no session of the provider Established",
          "PathTraced name=private-lost, restored", "StreamMeasured private-lost:… (primary-lost:… when they are one)"),
     ),
     Check(

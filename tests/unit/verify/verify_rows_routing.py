@@ -190,7 +190,8 @@ ROUTING_ROWS = (
         },
         lacks={
             "nothing was traced": lambda s: s.forget(PathTraced, name="activated", destination="host-cust"),
-            "one router was not traced": lambda s: s.forget(PathTraced, name="activated", source="ams2"),
+            "no service was traced from": lambda s: s.forget(PathTraced, name="activated", source="host-svc"),
+            "no control run": lambda s: s.snapshots.pop(Moment.HOT_POTATO),
             "silent hops": _silent,
         },
     ),
