@@ -33,7 +33,7 @@ from peerlab.topology.model import (
 
 POOL_V4 = IPv4Network("198.19.254.0/23")
 POOL_V6 = IPv6Network("2001:db8:ffff:fe00::/56")
-DOCUMENTATION_ASNS = (*range(64511, 64495, -1), *range(65551, 65535, -1))
+DOCUMENTATION_ASNS: tuple[int, ...] = (*range(64511, 64495, -1), *range(65551, 65535, -1))
 """RFC 5398, last first: topologies tend to use the first ones."""
 
 EXAM_HOLD_TIME = 3
