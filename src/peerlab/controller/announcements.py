@@ -1,7 +1,8 @@
 """What is announced to see an edge's import policy judge it: one row per case of the catalogue (POL-05 to POL-18).
 
 Pure: from the model and from who announces to whom. Every refused case is right in all but the one thing that it is
-about, as far as an announcement can be: its AS_PATH ends in the peer's AS and its prefix is public and of a usual length.
+about, as far as it can be: its AS_PATH ends in the peer's AS, its prefix is public and of a usual length. Only that no
+registry has the prefix would keep it out too, which is looked at last; so the reason tells the rules apart.
 """
 
 from __future__ import annotations

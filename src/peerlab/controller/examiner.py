@@ -15,6 +15,7 @@ import msgspec
 
 from peerlab.bgp.attributes import Address, Family
 from peerlab.evidence.story import EXAMINER
+from peerlab.errors import RefusedError
 from peerlab.topology.model import (
     AsRole,
     AutonomousSystem,
@@ -32,7 +33,7 @@ from peerlab.topology.model import (
 
 POOL_V4 = IPv4Network("198.19.254.0/23")
 POOL_V6 = IPv6Network("2001:db8:ffff:fe00::/56")
-DOCUMENTATION_ASNS = (*range(64511, 64495, -1), *range(65551, 65535, -1))
+DOCUMENTATION_ASNS: tuple[int, ...] = (*range(64511, 64495, -1), *range(65551, 65535, -1))
 """RFC 5398, last first: topologies tend to use the first ones."""
 
 EXAM_HOLD_TIME = 3
@@ -70,8 +71,10 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
 def free_asn(model: LabModel) -> int:
     """A documentation AS number (RFC 5398) that the lab does not use."""
     used = {known.asn for known in model.ases}
-    free = (asn for asn in DOCUMENTATION_ASNS if asn not in used)
-    return next(free)
+    for asn in DOCUMENTATION_ASNS:
+        if asn not in used:
+            return asn
+    raise RefusedError("NoFreeAsn", "this lab uses every documentation AS number; an examiner needs one of its own")
 
 
 def free_asns(model: LabModel, two_octets: bool = False) -> Iterator[int]:
