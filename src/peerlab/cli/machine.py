@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from peerlab.cli.labs import topology_argument
-from peerlab.cli.output import json_option, print_json
+from peerlab.cli.output import json_option, print_json, save_text
 from peerlab.report.graph import svg
 from peerlab.report.mermaid import mermaid
 from peerlab.runtime.machine import examine
@@ -64,7 +64,7 @@ def graph(topology: Path, form: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
     else:
-        output.write_text(text)
+        save_text(output, text)
         click.echo(f"{output}: {len(text)} characters")
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
+
+from peerlab.errors import InputError, Problem
 
 T = TypeVar("T")
 
@@ -22,6 +25,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def print_json(value: object) -> None:
     """Print a value of ours as indented JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a file that the user named. Raises InputError when it cannot be written."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

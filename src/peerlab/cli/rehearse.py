@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
-from peerlab.cli.output import json_option, run
+from peerlab.cli.output import json_option, run, save_text
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.resumption import carry_on, take_up
 from peerlab.controller.storyline import rehearse as play_story
@@ -31,15 +31,6 @@ from peerlab.verify.finding import Finding
 def _width() -> int:
     """Columns of the terminal, never more than is readable."""
     return min(shutil.get_terminal_size((100, 40)).columns, 140)
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
 
 
 @click.command()
@@ -98,8 +89,10 @@ def rehearse(
     lab, evidence, findings = run(work())
     click.echo()
     click.echo(verdict_table(findings, width=_width(), colour=sys.stdout.isatty(), verbose=verbose))
-    _write(junit, junit_xml(findings, lab.store.name))
-    _write(json_file, findings_json(findings, lab.store.name))
+    if junit is not None:
+        save_text(junit, junit_xml(findings, lab.store.name))
+    if json_file is not None:
+        save_text(json_file, findings_json(findings, lab.store.name))
     if keep:
         lab_name = lab.store.name
         click.echo()
