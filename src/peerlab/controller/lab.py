@@ -156,8 +156,9 @@ class Lab:
                 connection = await self._connect(node)
                 client = await RouterClient.over(node, connection)
                 self._routers[node] = client
-                facts = await client.subscribe(lambda notice: self._noticed(node, notice))
-                self._note_sessions(node, facts)
+                await client.subscribe(
+                    lambda facts: self._note_sessions(node, facts), lambda notice: self._noticed(node, notice)
+                )
             return client
 
     async def _connect(self, node: str) -> socket.socket:
@@ -453,6 +454,6 @@ class Lab:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        await self.tap.close()
+        await self.tap.end()
         await self.runtime.shutdown()
         return unwritten

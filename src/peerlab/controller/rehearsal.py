@@ -75,7 +75,6 @@ async def play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:
                 why = str(error)
         if why:
             rehearsal.broken.add(scene.phase)
-            rehearsal.tell(f"  {scene.phase} did not end well: {why}")
         lab.record(PhaseEnded(at=now_ns(), phase=scene.phase, ok=not why, why=why))
 
 
