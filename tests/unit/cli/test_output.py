@@ -108,7 +108,7 @@ def test_progress_on_a_terminal_draws_the_running_phase_over_itself(
     asyncio.run(story())
     drawn = without_times(click.unstyle(capsys.readouterr().out))
     assert drawn.split("\r")[1] == "… deny T  under DENY ALL"
-    last = [line.rpartition("\r")[2] for line in drawn.splitlines()]
+    last = [line.rpartition("\r")[2] for line in drawn.split("\n")]
     assert last[1:3] == ["✓ deny T  under DENY ALL", "✗ allow T"]
 
 
