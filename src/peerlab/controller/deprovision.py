@@ -135,7 +135,7 @@ async def turn_up_again(rehearsal: Rehearsal, peering: PeeringRequest) -> None:
         desk.command(ask.ApproveConnection(**names, loa=loa))
         desk.configure_peer(peering, connection)
         desk.command(ask.NotifyReady(**names))
-        desk.command(ask.ProvisionSessions(**names))
+        desk.command(ask.ProvisionSessions(peering=peering.name, connection=connection.name))
     await desk.realise()
     await lab.wait_established([s for c in peering.connections for s in c.sessions], ESTABLISH_WITHIN)
     await lab.wait_quiet()
