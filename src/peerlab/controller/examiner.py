@@ -15,7 +15,6 @@ import msgspec
 
 from peerlab.bgp.attributes import Address, Family
 from peerlab.evidence.story import EXAMINER
-from peerlab.errors import RefusedError
 from peerlab.topology.model import (
     AsRole,
     AutonomousSystem,
@@ -33,7 +32,7 @@ from peerlab.topology.model import (
 
 POOL_V4 = IPv4Network("198.19.254.0/23")
 POOL_V6 = IPv6Network("2001:db8:ffff:fe00::/56")
-DOCUMENTATION_ASNS: tuple[int, ...] = (*range(64511, 64495, -1), *range(65551, 65535, -1))
+DOCUMENTATION_ASNS = (*range(64511, 64495, -1), *range(65551, 65535, -1))
 """RFC 5398, last first: topologies tend to use the first ones."""
 
 EXAM_HOLD_TIME = 3
@@ -68,19 +67,26 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
     far_addresses: dict[Family, Address]
 
 
+def free_asns(model: LabModel, two_octets: bool = False) -> Iterator[int]:
+    """Documentation AS numbers (RFC 5398) that the lab does not use, the examiners' own (``free_asn``) left out.
+
+    ``two_octets``: up to 65535 only.
+    """
+    unused = _unused_asns(model)
+    next(unused)
+    return (asn for asn in unused if asn <= 0xFFFF or not two_octets)
+
+
 def free_asn(model: LabModel) -> int:
-    """A documentation AS number (RFC 5398) that the lab does not use."""
+    """The AS number of the examiners: one that the lab does not use."""
+    return next(_unused_asns(model))
+
+
+def _unused_asns(model: LabModel) -> Iterator[int]:
     used = {known.asn for known in model.ases}
     for asn in DOCUMENTATION_ASNS:
         if asn not in used:
-            return asn
-    raise RefusedError("NoFreeAsn", "this lab uses every documentation AS number; an examiner needs one of its own")
-
-
-def free_asns(model: LabModel, two_octets: bool = False) -> Iterator[int]:
-    """Every such number but the examiners' own (``free_asn``), in the same order; ``two_octets``: up to 65535 only."""
-    used = {known.asn for known in model.ases} | {free_asn(model)}
-    return (asn for asn in DOCUMENTATION_ASNS if asn not in used and (asn <= 0xFFFF or not two_octets))
+            yield asn
 
 
 def _free_pairs(*models: LabModel) -> Iterator[tuple[IPv4Network, IPv6Network]]:

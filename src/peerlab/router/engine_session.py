@@ -152,7 +152,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self._connecting: Any = None
         self._wake = 0.0
         self.generator: Any = None
-        self.recv_timer: HoldTimer | None
+        self.recv_timer: Any
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()
