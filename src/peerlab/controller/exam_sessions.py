@@ -9,6 +9,7 @@ from typing import Any
 
 from peerlab.bgp.attributes import BgpRole, Family
 from peerlab.bgp.policy import DENY_ALL, Policy
+from peerlab.controller import probing
 from peerlab.controller.exam import ACCEPT_ALL, ANSWERED_WITHIN, EXAM_ACCEPT, Exam
 from peerlab.controller.examiner import Examiner
 from peerlab.evidence.story import Stimulus
