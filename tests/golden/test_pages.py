@@ -14,6 +14,7 @@ from peerlab.cli.story_page import rehearsal_page
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.report.checks_page import checks_page
+from peerlab.topology.load import load_text
 from peerlab.verify.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,13 @@ def test_the_rehearsal_page_names_every_phase_in_order_and_every_moment_and_stim
 
 def test_the_readme_lists_every_command() -> None:
     assert [name for name in cli.commands if f"`{name}" not in README] == []
+
+
+def test_the_topology_of_the_readme_is_a_lab_of_twenty_lines() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert len(block.splitlines()) <= 21
+    model = load_text(block, "README.md")
+    assert len(model.sessions) == 2 and len(model.peerings) == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
