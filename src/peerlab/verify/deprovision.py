@@ -20,7 +20,7 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.failover_locations import streams
 from peerlab.verify.reading import SECOND, answered, events, snapshot
 from peerlab.verify.session import no_connection
-from peerlab.verify.subject import cloud_ebgp, edge_end
+from peerlab.verify.subject import Connection, cloud_ebgp, edge_end
 from peerlab.verify.wire import decoded, hex_of, watched
 
 PHASE = "deprovision"
