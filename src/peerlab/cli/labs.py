@@ -18,7 +18,7 @@ from peerlab.topology.load import load
 from peerlab.topology.mistake import no_such
 from peerlab.topology.model import LabModel, Node
 
-topology_argument = click.argument("topology", type=click.Path(path_type=Path))
+topology_argument = click.argument("topology", type=click.Path(path_type=Path, readable=False))
 lab_argument = click.argument("lab", required=False)
 
 
@@ -223,7 +223,7 @@ def plan_command(topology: Path, lab: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("topologies", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("topologies", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 def validate(topologies: tuple[Path, ...]) -> None:
     """Check topologies; report every mistake at once.
 
@@ -241,7 +241,7 @@ def validate(topologies: tuple[Path, ...]) -> None:
             continue
         click.echo(
             f"{topology}: {len(model.nodes)} nodes, {len(model.links)} links, {len(model.sessions)} sessions, "
-            f"{len(model.peerings)} peerings"
+            f"{len(model.peerings)} peering{'' if len(model.peerings) == 1 else 's'}"
         )
     if problems:
         raise InputError(problems)

@@ -11,7 +11,7 @@ from peerlab.cli.labs import topology_argument
 from peerlab.cli.output import columns, json_option, print_json, save
 from peerlab.report.graph import svg
 from peerlab.report.mermaid import mermaid
-from peerlab.runtime.machine import examine
+from peerlab.runtime.machine import Fact, examine
 from peerlab.topology.load import load
 from peerlab.topology.schema import json_schema
 
@@ -30,21 +30,29 @@ def doctor(as_json: bool) -> None:
     Example:  peerlab doctor
     """
     facts = examine()
+    lacking = [fact.subject for fact in facts if fact.required and fact.ok is False]
     if as_json:
         print_json(facts)
-        return
-    for fact in facts:
-        mark, colour = MARKS[fact.ok]
-        colour = "yellow" if fact.ok is False and not fact.required else colour
-        click.echo(f"{click.style(mark, fg=colour)}  {fact.subject}: {fact.found}")
-        if not fact.ok and fact.how_to_mend:
-            click.echo(textwrap.fill(fact.how_to_mend, columns(), initial_indent=" " * 6, subsequent_indent=" " * 6))
-    lacking = [fact.subject for fact in facts if fact.required and fact.ok is False]
-    click.echo()
+    else:
+        for fact in facts:
+            _print_fact(fact)
+        click.echo()
+        if lacking:
+            click.echo(f"this machine cannot run a lab yet: {', '.join(lacking)}")
+        else:
+            click.echo("this machine can run labs; next: peerlab rehearse topologies/minimal.yaml")
     if lacking:
-        click.echo(f"this machine cannot run a lab yet: {', '.join(lacking)}")
         raise click.exceptions.Exit(4)
-    click.echo("this machine can run labs; next: peerlab rehearse topologies/minimal.yaml")
+
+
+def _print_fact(fact: Fact) -> None:
+    mark, colour = MARKS[fact.ok]
+    if fact.ok is False and not fact.required:
+        colour = "yellow"
+    click.echo(f"{click.style(mark, fg=colour)}  {fact.subject}: {fact.found}")
+    if not fact.ok and fact.how_to_mend:
+        indent = " " * 6
+        click.echo(textwrap.fill(fact.how_to_mend, columns(), initial_indent=indent, subsequent_indent=indent))
 
 
 @click.command()

@@ -152,9 +152,7 @@ class Exam:
         """Write down what is done on purpose, before it is done. Returns when that was."""
         at = now_ns()
         self.rehearsal.lab.record(
-            StimulusApplied(
-                at=at, stimulus=stimulus, node=node, session=session, detail={"session": session, **detail}
-            )
+            StimulusApplied(at=at, stimulus=stimulus, node=node, session=session, detail={"session": session, **detail})
         )
         return at
 
@@ -229,5 +227,3 @@ def host(address: str) -> Prefix:
 def gone(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
     """Sessions that did not stay up from one look to the next."""
     return sorted(session for session, since in before.items() if after.get(session) != since)
-
-

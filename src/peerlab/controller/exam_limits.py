@@ -176,9 +176,7 @@ async def change_policy(exam: Exam) -> None:
     for family in Family:
         await exam.is_up(examiner, family)
         prefixes = [exam.prefix(family, f"{EDITED}-{number}") for number in range(3)]
-        await (await exam.router(examiner.node)).wait(
-            "established", ANSWERED_WITHIN, session=examiner.sessions[family]
-        )
+        await (await exam.router(examiner.node)).wait("established", ANSWERED_WITHIN, session=examiner.sessions[family])
         await exam.announce(examiner, family, prefixes)
         await exam.are_known(examiner, family, prefixes)
         before[family] = await _counts(exam, family)

@@ -37,7 +37,8 @@ async def scan(exam: Exam, edges: list[str]) -> None:
     opened = await asyncio.gather(
         *(_try(exam, neighbour.node, neighbour.far_addresses[f], neighbour.addresses[f]) for f in Family)
     )
-    await asyncio.gather(*(_scan_one(exam, exam[stranger_at(edge)], all(a == "open" for a in opened)) for edge in edges))
+    control = all(answer == "open" for answer in opened)
+    await asyncio.gather(*(_scan_one(exam, exam[stranger_at(edge)], control) for edge in edges))
 
 
 async def _scan_one(exam: Exam, stranger: Examiner, control: bool) -> None:
@@ -76,8 +77,8 @@ async def _scan_one(exam: Exam, stranger: Examiner, control: bool) -> None:
 async def _try(exam: Exam, node: str, address: str, source: str) -> str:
     arguments = {"destination": address, "port": BGP_PORT, "wait": TRIED_FOR, "source": source}
     task = await exam.rehearsal.lab.runtime.task(node, TCP_CONNECT, arguments)
-    answer = await asyncio.wait_for(task.result(), ANSWERED_WITHIN)
-    return ANSWERS.get(answer["outcome"], answer["outcome"])
+    outcome = str((await asyncio.wait_for(task.result(), ANSWERED_WITHIN))["outcome"])
+    return ANSWERS.get(outcome, outcome)
 
 
 def _addresses(node: Node) -> list[str]:

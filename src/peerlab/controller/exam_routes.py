@@ -118,9 +118,7 @@ async def _break_tie(exam: Exam, pair: Pair, family: Family) -> None:
     prefix = exam.prefix(family, f"tie {step}")
     winner, loser = exam[pair.winner.case], exam[pair.loser.case]
     expected = winner.sessions[family]
-    exam.applied(
-        Stimulus.TIE_BREAK, winner.at, expected, trial=trial, step=step, prefix=prefix, expected=expected
-    )
+    exam.applied(Stimulus.TIE_BREAK, winner.at, expected, trial=trial, step=step, prefix=prefix, expected=expected)
     # The loser is announced first: the winner has to replace it, not merely to be there before.
     for side, examiner in ((pair.loser, loser), (pair.winner, winner)):
         await exam.announce(examiner, family, (prefix,), side.path, **side.attributes)

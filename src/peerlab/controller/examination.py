@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from peerlab.controller import exam_limits, exam_port, exam_routes, exam_sessions
+from peerlab.controller.cast import connections
 from peerlab.controller.exam import Exam, gone
 from peerlab.controller.examiner import Post, free_asns
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections
 
 LOWER, HIGHER, STRANGER, SILENT = "exam-a", "exam-b", "exam-c", "exam-d"
 """The examiners' routers. The first one has the lower router id."""

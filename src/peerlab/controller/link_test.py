@@ -24,7 +24,6 @@ from peerlab.runtime.base import Impairment, RouteSpec
 from peerlab.topology.model import ConnectionRequest, Interface, Link, LinkPurpose, PeeringKind, PeeringRequest
 
 LINK_TEST = "peerlab.runtime.linktest:link_test"
-SNIFF = "peerlab.runtime.frames:sniff"
 RAW_SEND = "peerlab.runtime.frames:raw_send"
 
 PROBES = 100
@@ -285,7 +284,7 @@ async def prove_never_forwarded(rehearsal: Rehearsal, wire: Wire) -> None:
     await lab.runtime.set_routes(add=[route])
     watcher = await lab.runtime.task(
         way.neighbour,
-        SNIFF,
+        probing.SNIFF,
         {"interface": way.neighbour_interface.name, "filter": {"protocol": "icmp", "direction": "in"}},
     )
     records = aiter(watcher)

@@ -108,9 +108,7 @@ def _want(exam: Exam, registered: dict[Family, list[Prefix]]) -> None:
     rehearsal = exam.rehearsal
     for family in Family:
         exam.want(PARTNER, takes=_partner_policy(rehearsal, exam, family, registered[family]), families=(family,))
-    exam.want(
-        CUSTOMER, takes=EXAM_ACCEPT, at={"local_role": BgpRole.PROVIDER}, peer={"local_role": BgpRole.CUSTOMER}
-    )
+    exam.want(CUSTOMER, takes=EXAM_ACCEPT, at={"local_role": BgpRole.PROVIDER}, peer={"local_role": BgpRole.CUSTOMER})
     if DOWNSTREAM in exam.examiners:
         asn = rehearsal.model.node(exam[DOWNSTREAM].at).asn or 0
         exam.want(DOWNSTREAM, takes=_from_customer(asn), at={"relation": Relation.CUSTOMER.value})
@@ -119,7 +117,7 @@ def _want(exam: Exam, registered: dict[Family, list[Prefix]]) -> None:
 def _partner_policy(rehearsal: Rehearsal, exam: Exam, family: Family, registered: Sequence[Prefix]) -> Policy:
     """The import policy that the desk writes for a private peer with these registered prefixes."""
     partner = exam[PARTNER]
-    rules = edge_rules(rehearsal.model, rehearsal.desk.desk.ledger, hot_potato=rehearsal.desk.hot_potato)
+    rules = edge_rules(rehearsal.lab.model, rehearsal.desk.desk.ledger, hot_potato=rehearsal.desk.hot_potato)
     objects = tuple(RegistryEntry(prefix=prefix, origin_asn=partner.asn) for prefix in registered)
     described = EdgeSession(
         name=partner.sessions[family],

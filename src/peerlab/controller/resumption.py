@@ -107,7 +107,7 @@ async def _put_right(lab: Lab, tell: Tell) -> Rehearsal:
 
 async def carry_on(rehearsal: Rehearsal) -> tuple[Evidence, tuple[Finding, ...]]:
     """Play what is left of the story and judge all of it. Returns the evidence and every finding."""
-    await play(rehearsal, _remaining(rehearsal))
+    await play(rehearsal, remaining(rehearsal))
     rehearsal.tell("the verdict")
     evidence = await gather_evidence(rehearsal)
     return evidence, judge_all(evidence)
@@ -138,8 +138,8 @@ async def _end_link_tests(lab: Lab, desk: Provisioner) -> None:
                 )
 
 
-def _remaining(rehearsal: Rehearsal) -> tuple[Scene, ...]:
-    """Scenes that are still to be played; those that did not end well are noted as broken."""
+def remaining(rehearsal: Rehearsal) -> tuple[Scene, ...]:
+    """Scenes that are still to be played; those that did not end well are noted as broken, in the log too."""
     ended: dict[str, bool] = {}
     begun: set[str] = set()
     for event in rehearsal.lab.events:

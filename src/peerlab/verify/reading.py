@@ -215,8 +215,8 @@ def judged(node: NodeSnapshot, session: str) -> dict[str, RouteFact]:
 
     A rejected route stands in Adj-RIB-In before policy only, with the reason.
     """
-    rejected = {route.prefix: route for route in node.adj_rib_in_pre.get(session, ()) if not route.accepted}
-    return rejected | {route.prefix: route for route in node.adj_rib_in_post.get(session, ())}
+    rejected = [route for route in node.adj_rib_in_pre.get(session, ()) if not route.accepted]
+    return {route.prefix: route for route in (*rejected, *node.adj_rib_in_post.get(session, ()))}
 
 
 def sent(node: NodeSnapshot, session: str) -> dict[str, RouteFact]:

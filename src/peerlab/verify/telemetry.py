@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from peerlab.bgp.wire import Update
-from peerlab.evidence.events import ConnectionStateChanged, RouterNotice, SessionStateChanged, SnapshotTaken
+from peerlab.evidence.events import (
+    ConnectionStateChanged,
+    ProcessExited,
+    RouterNotice,
+    SessionStateChanged,
+    SnapshotTaken,
+)
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
 from peerlab.verify.check import MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
-from peerlab.verify.reading import SECOND, events, node_at, received, snapshot
+from peerlab.verify.reading import SECOND, events, judged, node_at, received, snapshot
 from peerlab.verify.session import no_connection
 from peerlab.verify.subject import cloud_routers, connection_sessions, connections
 from peerlab.verify.wire import decoded, established_at, hex_of, messages, standing, watched
@@ -41,7 +49,8 @@ def judge_state_events(evidence: Evidence) -> Judgement:
             reports = [
                 e for e in events(evidence, SessionStateChanged) if e.node == end.node and e.session == session.id
             ]
-            told += _chain(docket, where, [(e.at, e.before, e.after) for e in reports])
+            deaths = [e.at for e in events(evidence, ProcessExited) if e.node == end.node]
+            told += _chain(docket, where, [(e.at, e.before, e.after) for e in reports], deaths)
             first = next((e for e in reports if e.after == "Established"), None)
             if first is None:
                 docket.breaks(up, where, "is Established on the wire, and nobody published it")
@@ -53,10 +62,17 @@ def judge_state_events(evidence: Evidence) -> Judgement:
     return docket.close(f"{told} transitions published once each, in order, on the wire's clock")
 
 
-def _chain(docket: Docket, where: str, steps: list[tuple[int, str, str]]) -> int:
-    """Every step begins where the one before ended; a step told twice, or left out, is a breach."""
+def _chain(docket: Docket, where: str, steps: list[tuple[int, str, str]], deaths: Sequence[int] = ()) -> int:
+    """Every step begins where the one before ended; a step told twice, or left out, is a breach.
+
+    A router that died cannot tell of its sessions' end: after each of ``deaths`` the chain begins anew.
+    """
     state: str | None = None
+    last = 0
     for at, before, after in steps:
+        if any(last <= death <= at for death in deaths):
+            state = None
+        last = at
         fresh = before in ("None", "legacy") and state in (None, "removed")
         if state is not None and before != state and not fresh:
             docket.breaks(at, where, f"published {before} → {after} after it had become {state}")
@@ -85,7 +101,7 @@ def judge_rejections(evidence: Evidence) -> Judgement:
 
 def _explained(docket: Docket, taken: Snapshot, router: str, session: str) -> int:
     node = taken.nodes[router]
-    post = {route.prefix: route for route in node.adj_rib_in_post.get(session, ())}
+    post = judged(node, session)
     where = f"{router} {session} ({taken.label})"
     silent = [p for p in received(node, session) if p not in post]
     unexplained = [r for r in post.values() if not r.accepted and not r.reason]
