@@ -179,7 +179,8 @@ def _kept(store: LabStore, until: int | None) -> Evidence:
     """What a lab has shown, as it stands in its directory; the capture is complete up to ``until``, when known."""
     captured = store.trace_path.read_bytes() if store.trace_path.exists() else b""
     trace = Trace.from_pcapng(captured, store.widest(), until) if captured else Trace()
-    return Evidence(model=load(store.path / "topology.yaml"), events=store.log().read(), trace=trace, snapshots=store.snapshots())
+    model = load(store.path / "topology.yaml")
+    return Evidence(model=model, events=store.log().read(), trace=trace, snapshots=store.snapshots())
 
 
 COMMANDS = (rehearse, check)
