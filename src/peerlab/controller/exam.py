@@ -179,6 +179,7 @@ class Exam:
         )
         if attributes:
             made = msgspec.structs.replace(made, **attributes)
+        await self.is_open(examiner, family)
         router = await self.router(examiner.node)
         await router.ask(Announce(session=examiner.sessions[family], prefixes=tuple(prefixes), attributes=made))
         return made
