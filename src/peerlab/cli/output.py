@@ -98,3 +98,11 @@ def save(path: Path, content: str | bytes) -> None:
         path.write_bytes(octets)
     except OSError as error:
         raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
+
+
+def command_word() -> str:
+    """How this command is called from here: ``peerlab`` when the shell finds it, else the path it was started by."""
+    if shutil.which("peerlab") is not None:
+        return "peerlab"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "peerlab" else "peerlab"
