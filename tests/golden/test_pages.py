@@ -13,8 +13,7 @@ from peerlab.cli.page import cli_page
 from peerlab.cli.story_page import rehearsal_page
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Stimulus
-from peerlab.report.checks_page import checks_page
-from peerlab.verify.catalogue import CATALOGUE
+from peerlab.topology.load import load_text
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -22,16 +21,8 @@ README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 
-def test_the_checks_page_is_generated_from_the_catalogue() -> None:
-    agree(DOCS / "checks.md", checks_page())
-
-
 def test_the_command_page_is_generated_from_the_commands() -> None:
     agree(DOCS / "cli.md", cli_page())
-
-
-def test_every_check_has_one_entry() -> None:
-    assert re.findall(r"^### (\S+)", checks_page(), re.MULTILINE) == [check.id for check in CATALOGUE]
 
 
 def test_the_rehearsal_page_is_generated_from_the_story() -> None:
@@ -48,6 +39,13 @@ def test_the_rehearsal_page_names_every_phase_in_order_and_every_moment_and_stim
 
 def test_the_readme_lists_every_command() -> None:
     assert [name for name in cli.commands if f"`{name}" not in README] == []
+
+
+def test_the_topology_of_the_readme_is_a_lab_of_twenty_lines() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert len(block.splitlines()) <= 21
+    model = load_text(block, "README.md")
+    assert len(model.sessions) == 2 and len(model.peerings) == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

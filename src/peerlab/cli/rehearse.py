@@ -67,7 +67,7 @@ def rehearse(
     progress = Progress(
         titles
         | {UP: f"{len(model.nodes)} nodes, {len(model.links)} links, {len(model.sessions)} sessions to come"}
-        | {Phase.VERDICT: f"{len(CATALOGUE)} checks judge the evidence"}
+        | {Phase.VERDICT: "the checks judge the evidence"}
     )
 
     def tell(text: str) -> None:
@@ -177,9 +177,9 @@ def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -
 
 def _kept(store: LabStore, until: int | None) -> Evidence:
     """What a lab has shown, as it stands in its directory; the capture is complete up to ``until``, when known."""
-    model = store.model()
     captured = store.trace_path.read_bytes() if store.trace_path.exists() else b""
-    trace = Trace.from_pcapng(captured, model, until) if captured else Trace()
+    trace = Trace.from_pcapng(captured, store.widest(), until) if captured else Trace()
+    model = load(store.path / "topology.yaml")
     return Evidence(model=model, events=store.log().read(), trace=trace, snapshots=store.snapshots())
 
 

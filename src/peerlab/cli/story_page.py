@@ -22,8 +22,8 @@ after the other, and mended; in the end a peering is drained, removed and turned
 Three kinds of witnesses write down what happens, none of which judges:
 
 - the **event log** (`events.jsonl`): what the controller did and what the routers told, with nanosecond times;
-- the **capture** (`trace.pcapng`): every BGP message of every session, taken from the wires by one tap with one clock;
-- **snapshots** (`snapshots/`): sessions, all RIBs, kernel routes, addresses and carriers of every node at a named moment.
+- the **capture** (`trace.pcapng`): every BGP message of every session, taken from the wires with one clock;
+- **snapshots** (`snapshots/`): sessions, RIBs, kernel routes, addresses and carriers of every node at a named moment.
 
 When the story is over, the [checks](checks.md) judge these three and the topology, and nothing else. A phase that
 does not end well ends those that build on it; what was not seen then is INCONCLUSIVE, never PASS. A rehearsal whose

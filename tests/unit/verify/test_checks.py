@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -12,15 +14,19 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_link import LINK_ROWS
-from verify_rows_policy import POLICY_ROWS
+from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
 from verify_rows_session import SESSION_ROWS
 from verify_rows_telemetry import TELEMETRY_ROWS
 from verify_rows_validation import VALIDATION_ROWS
-from verify_scenario import Scenario, plain_story
+from verify_scenario import Scenario, path, plain_story
 
+from peerlab.evidence.events import Event
+from peerlab.evidence.story import Stimulus
+from peerlab.evidence.trace import Trace
 from peerlab.verify.catalogue import CATALOGUE, check_of, judge_all
+from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding, Outcome
 
 ROWS: tuple[Row, ...] = (
@@ -76,6 +82,39 @@ def test_is_inconclusive_without_its_evidence_and_names_it(row: Row, change: Cha
     assert finding.missing
 
 
+def _no_trace(evidence: Evidence) -> Evidence:
+    return replace(evidence, trace=Trace())
+
+
+def _no_snapshots(evidence: Evidence) -> Evidence:
+    return replace(evidence, snapshots={})
+
+
+def _no_events(evidence: Evidence) -> Evidence:
+    return replace(evidence, events=())
+
+
+EVENTS = (*(kind.__name__ for kind in get_args(Event)), "trial")
+WITHOUT = (
+    # how an entry of ``consumes`` begins, how to take it all away
+    (("trace",), _no_trace),
+    (("snapshot", "every snapshot"), _no_snapshots),
+    (EVENTS, _no_events),
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.check)
+def test_does_not_pass_without_what_it_says_it_consumes(row: Row) -> None:
+    """``consumes`` is a promise: take all of a kind away and the check cannot pass."""
+    scenario = plain_story()
+    row.given(scenario)
+    for words, strip in WITHOUT:
+        if any(item.startswith(words) for item in check_of(row.check).consumes):
+            (finding,) = judge_all(strip(scenario.evidence()), only=[row.check])
+            assert not finding.broke, finding.summary
+            assert finding.outcome is not Outcome.PASS, (strip.__name__, finding.summary)
+
+
 @pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
 def test_has_been_seen_passing_failing_and_inconclusive(check: object) -> None:
     rows = [row for row in ROWS if row.check == check.id]  # type: ignore[attr-defined]
@@ -128,3 +167,19 @@ def test_findings_survive_a_round_trip_through_json() -> None:
     findings = judge_all(plain_story().evidence())
     again = msgspec.json.decode(msgspec.json.encode(findings), type=tuple[Finding, ...])
     assert again == findings
+
+
+def test_a_members_new_prefix_counts_when_the_route_server_brings_it_under_deny() -> None:
+    """A route server originates nothing: what its member announces is what the edge gets to refuse."""
+
+    scenario = plain_story()
+    pressed(scenario)
+    scenario.untry(Stimulus.NEW_ANNOUNCEMENT)
+    for v, prefix in (("4", "198.51.100.0/25"), ("6", "2001:db8:20::/49")):
+        scenario.trial(Stimulus.NEW_ANNOUNCEMENT, "member", f"mb-{v}", {"prefix": prefix}, at=21.0)
+    (finding,) = judge_all(scenario.evidence(), only=["POL-03"])
+    assert finding.outcome is Outcome.INCONCLUSIVE, "it has not come through the route server yet"
+    for v, prefix in (("4", "198.51.100.0/25"), ("6", "2001:db8:20::/49")):
+        scenario.announce(f"c4-{v}", "rs1", [prefix], 21.5, as_path=path(64505))
+    (finding,) = judge_all(scenario.evidence(), only=["POL-03"])
+    assert finding.outcome is Outcome.PASS, finding.summary

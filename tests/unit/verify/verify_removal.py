@@ -1,4 +1,4 @@
-"""The end of the plain story: isp-lon/c3 is drained at 245, removed at 249.5, closed at 250, and Active again at 271."""
+"""The end of the plain story: isp-lon/c3 is drained at 245, removed at 249.5, closed at 250, Active again at 271."""
 
 from __future__ import annotations
 
