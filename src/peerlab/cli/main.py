@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import fault, inside, labs, machine, rehearse, routing, trace
+from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, serve, trace
 from peerlab.errors import InputError, PeerlabError
 
 INTERRUPTED = 130
@@ -29,7 +29,7 @@ def cli() -> None:
     """
 
 
-for group in (labs, rehearse, routing, trace, inside, fault, machine):
+for group in (labs, rehearse, routing, trace, inside, fault, serve, operator, machine):
     for command in group.COMMANDS:
         cli.add_command(command)
 
