@@ -101,6 +101,14 @@ def neighbor(tmp_path: Path) -> Any:
     return found
 
 
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[Engine, Loop, Diary]]:
+    loop, diary = Loop(), Diary()
+    it = Engine(loop, diary)
+    yield it, loop, diary
+    it.stop()
+
+
 def parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
@@ -263,6 +271,18 @@ def test_our_open_has_the_capabilities_that_are_wanted_and_no_others(neighbor: A
     check_role(protocol.sent_open, BgpRole.PROVIDER, strict=True)
 
 
+def test_the_listener_keeps_its_sockets_and_what_it_accepted_where_they_are_looked_for(
+    running: tuple[Engine, Loop, Diary],
+) -> None:
+    listener = Listener(running[0])
+    assert listener._sockets == listener._accepted == {}
+    assert listener.incoming() is False
+    source = inspect.getsource(Listener._listen)
+    assert "self._sockets[sock] = (local_ip.top(), local_port, peer_ip.top(), use_md5)" in source
+    for asked in ("reactor.peers()", "reactor.neighbor(key)", "reactor.handle_connection(key, connection)"):
+        assert asked in inspect.getsource(Listener.new_connections)
+
+
 def test_a_connection_is_its_socket_and_its_largest_message() -> None:
     left, right = socket.socketpair()
     connection = Connection.__new__(Connection)
@@ -280,14 +300,6 @@ def test_the_log_is_replaceable_where_everybody_finds_it() -> None:
     assert exabgp.reactor.peer.log is log
     log.warning(lambda: "never evaluated", source="x")
     assert Notification(6, 2, b"").code == 6
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[Engine, Loop, Diary]]:
-    loop, diary = Loop(), Diary()
-    it = Engine(loop, diary)
-    yield it, loop, diary
-    it.stop()
 
 
 def test_a_session_without_a_neighbor_in_the_file_is_refused(

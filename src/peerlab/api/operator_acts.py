@@ -86,14 +86,14 @@ ACTS: dict[str, Act] = {
     "sign-agreement": Act(
         "Sign the Peering Service agreement with an AS.", AGREEMENT, _command(lambda o: ask.SignAgreement(asn=_asn(o)))
     ),
-    "approve": Act("Approve a connection and mail the LOA (--reason is its reference).", CONNECTION, _approve),
+    "approve": Act("Approve a connection; --reason is the LOA's reference.", CONNECTION, _approve),
     "reject": Act(
-        "Do not approve a connection; --reason becomes its errorMessage.",
+        "Reject a connection; --reason is its errorMessage.",
         CONNECTION,
         _command(lambda o: ask.RejectConnection(peering=o.on, connection=o.connection, reason=o.reason)),
     ),
     "loa": Act(
-        "Issue the Letter of Authorization again (--reason is its reference).",
+        "Issue the LOA again; --reason is its reference.",
         CONNECTION,
         _command(lambda o: ask.RecordLoa(peering=o.on, connection=o.connection, loa=o.reason)),
     ),
@@ -110,7 +110,7 @@ ACTS: dict[str, Act] = {
     ),
     "notify": Act("The peer configures its router and notifies Microsoft.", CONNECTION, _notify),
     "provision": Act("Provision the sessions under DENY ALL and start validation.", CONNECTION, _provision),
-    "validate": Act("Run the end-to-end validation on what the edge router received.", CONNECTION, _validate),
+    "validate": Act("Run the end-to-end validation on received routes.", CONNECTION, _validate),
     "open": Act("Replace DENY ALL by the peering's policy.", CONNECTION, _open),
     "fail": Act(
         "Fail provisioning; --reason becomes the errorMessage.",

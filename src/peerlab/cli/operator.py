@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from peerlab.api.operator_acts import ACTS, CONNECTION
+from peerlab.api.operator_acts import ACTS, AGREEMENT, CONNECTION
 from peerlab.api.operator_api import ROOT
 from peerlab.api.server import endpoint_of, folder_of
 from peerlab.api.token import Issuer, Scope
@@ -56,10 +56,13 @@ def call(lab: str, method: str, path: str, body: dict[str, str] | None = None, s
 
 @click.group()
 def operator() -> None:
-    """Play Microsoft's people: review, approve, provision, validate, open, deprovision.
+    """Play Microsoft's people: review, approve, provision.
 
     RESOURCE is a key as `peerlab operator desk` prints it: NAME in the lab's own scope, else SUBSCRIPTION/NAME for a
     PeerAsn and SUBSCRIPTION/GROUP/NAME for a peering.
+
+    \b
+    Example:  peerlab operator approve fabrikam-amsterdam
     """
 
 
@@ -67,7 +70,11 @@ def operator() -> None:
 @lab_argument
 @json_option
 def desk(lab: str | None, as_json: bool) -> None:
-    """What stands on the desk, and in which state."""
+    """What stands on the desk, and in which state.
+
+    \b
+    Example:  peerlab operator desk peering-service
+    """
     told: dict[str, Any] = json.loads(call(chosen_lab(lab), "GET", f"{ROOT}/desk"))
     if as_json:
         print_json(told)
@@ -89,6 +96,8 @@ def _act_command(name: str) -> click.Command:
         told = json.loads(call(chosen_lab(lab), "POST", f"{ROOT}/{name}", body))
         click.echo(f"{told['done']}: {told['on']} {' '.join(told['connections'])}".rstrip())
 
+    about = {CONNECTION: "fabrikam-amsterdam", AGREEMENT: "64500"}.get(act.about, "fabrikam")
+    example = f"Example:  peerlab operator {name} {about}"
     parameters: list[click.Parameter] = [
         click.Argument(["resource"]),
         click.Option(["--lab"], help="Which lab; the only one that runs if left out."),
@@ -96,7 +105,7 @@ def _act_command(name: str) -> click.Command:
     ]
     if act.about == CONNECTION:
         parameters.append(click.Option(["--connection"], default="", help="Only this connection; all if left out."))
-    return click.Command(name, params=parameters, callback=work, help=act.help)
+    return click.Command(name, params=parameters, callback=work, help=f"{act.help}\n\n\b\n{example}")
 
 
 for _name in ACTS:
@@ -124,7 +133,7 @@ def outbox(lab: str | None, as_json: bool) -> None:
 @click.command()
 @lab_argument
 def metrics(lab: str | None) -> None:
-    """Session availability and flaps of a served lab's connections, in Prometheus' format.
+    """Session availability and flaps, in Prometheus' format.
 
     \b
     Example:  peerlab metrics direct

@@ -26,10 +26,12 @@ from peerlab.cli.output import run
     help="With --auto: how many times faster than life they are; 43200 makes 12 h one second.",
 )
 def serve_command(lab: str | None, host: str, port: int, no_tls: bool, auto: bool, clock: float) -> None:
-    """Serve the Microsoft.Peering ARM API over a running lab, until Ctrl-C.
+    """Serve the Microsoft.Peering ARM API over a running lab.
+
+    Until Ctrl-C; the lab stays up.
 
     \b
-    Example:  peerlab serve direct --auto
+    Example:  peerlab serve peering-service --auto
     """
     name = chosen_lab(lab)
     service = Service(lab=name, host=host, port=port, tls=not no_tls, factor=clock if auto else None)
@@ -42,13 +44,19 @@ def serve_command(lab: str | None, host: str, port: int, no_tls: bool, auto: boo
 
 @click.command()
 @lab_argument
-@click.option("--hours", type=click.FloatRange(min=0.01, max=24 * 365), default=LIFETIME / 3600, show_default=True)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0.01, max=24 * 365),
+    default=LIFETIME / 3600,
+    show_default=True,
+    help="How long it is good.",
+)
 @click.option("--ca", "show_authority", is_flag=True, help="Print the file of the authority to trust instead.")
 def token(lab: str | None, hours: float, show_authority: bool) -> None:
     """Print a bearer token for a served lab's ARM API.
 
     \b
-    Example:  TOKEN=$(peerlab token direct)
+    Example:  peerlab token peering-service > token.txt
     """
     name = chosen_lab(lab)
     if show_authority:

@@ -23,7 +23,7 @@ from exabgp.reactor.network.tcp import set_minimum_ttl, set_sending_ttl
 from exabgp.reactor.peer import ACTION, Peer
 
 from peerlab.bgp.config import PeerConfig
-from peerlab.bgp.notification import Notification
+from peerlab.bgp.notification import ADMINISTRATIVE_SHUTDOWN, CEASE, PEER_DECONFIGURED, Notification
 from peerlab.router.engine_protocol import SessionProtocol, connection_progress, start_connection
 from peerlab.router.loop import READ, WRITE
 
@@ -31,6 +31,8 @@ RETRY_SECONDS = 0.075
 """From a refused connection to the next attempt. A laboratory's ConnectRetryTime: routers start within a second."""
 RETRY_SECONDS_MOST = 0.5
 """Most that a session which keeps failing before Established waits (DampPeerOscillations, RFC 4271 section 8.1)."""
+HELD_OFF_SECONDS = 2.0
+"""Wait after the peer shut or de-configured the session (Cease/2, Cease/3): nobody is there to answer for a while."""
 ATTEMPT_SECONDS = (0.1, 0.2, 0.4, 1.0)
 """How long the first, second … attempt to connect may take before it is given up for a new one.
 
@@ -84,16 +86,21 @@ class _Retry:
 
     def __init__(self) -> None:
         self._seconds = RETRY_SECONDS
+        self._not_before = 0.0
         self.due = 0.0
 
     def reset(self) -> None:
         """Try at once, and be quick about it from now on."""
         self._seconds = RETRY_SECONDS
-        self.due = 0.0
+        self._not_before = self.due = 0.0
+
+    def hold_off(self) -> None:
+        """The peer has said that it does not want the session now."""
+        self._not_before = time.time() + HELD_OFF_SECONDS
 
     def increase(self) -> None:
         """The session failed: wait, and longer the next time."""
-        self.due = time.time() + self._seconds
+        self.due = max(time.time() + self._seconds, self._not_before)
         self._seconds = min(2 * self._seconds, RETRY_SECONDS_MOST)
 
     def backoff(self) -> bool:
@@ -120,6 +127,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """Why the session ends, in words that ExaBGP does not have."""
         self.reason = ""
         """Why the session ended last, in words."""
+        self.obstacle = ""
+        """Why there is no TCP connection yet, in words."""
         self._ending: BaseException | None = None
         self._connecting: Any = None
         self._wake = 0.0
@@ -157,6 +166,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
     def notification_came(self, notification: Notification) -> None:
         """The peer ends the session."""
         self.remark = f"NOTIFICATION received: {_words(notification)}"
+        if notification.code == CEASE and notification.subcode in (ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED):
+            self._delay.hold_off()
 
     def descriptor_closes(self) -> None:
         """The session's socket is about to be closed."""
@@ -260,7 +271,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
                         raise OSError(0, "no answer")
                     yield ACTION.LATER
             except (OSError, NetworkError) as error:
-                self.reason = f"no TCP connection: {getattr(error, 'strerror', None) or error}"
+                self.obstacle = f"no TCP connection: {_innermost(error)}"
                 self._abandon_connecting()
                 self._wake = time.time() + RETRY_SECONDS
                 while time.time() < self._wake:
@@ -287,6 +298,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
             else:
                 self.fsm.change(FSM.CONNECT)
                 yield from self._connect()
+        self.obstacle = ""
         for sent in self.proto.new_open():
             self.proto.negotiated.sent(sent)
         self._wake = time.time() + OPEN_SECONDS + 1
@@ -320,11 +332,17 @@ class SessionPeer(Peer):  # type: ignore[misc]
             self.reason = f"NOTIFICATION sent: {_words(Notification(error.code, error.subcode, error.data))}{why}"
         else:
             self.reason = self.remark or str(error) or message
-        self.remark = ""
+        self.remark = self.obstacle = ""
         self._abandon_connecting()
         self.recv_timer = None
         super()._close(message, error)
         self._ending = None
+
+
+def _innermost(error: Exception) -> str:
+    """The kernel's words of an error that ExaBGP has wrapped: ``… ([Errno ENETUNREACH] [Errno 101] Network is …)``."""
+    words = error.strerror if isinstance(error, OSError) else str(error).rpartition("] ")[2].rstrip(")")
+    return words or str(error)
 
 
 def _words(notification: Notification) -> str:

@@ -47,6 +47,7 @@ _EVERY_NODE = (
     ("ipv4/conf/default/accept_redirects", "0"),
     ("ipv4/icmp_errors_use_inbound_ifaddr", "1"),
     ("ipv4/icmp_ratemask", "0"),
+    ("ipv4/ping_group_range", "0 0"),  # our traceroute uses ping sockets; a cell's processes have group 0
     ("ipv6/icmp/ratelimit", "0"),
     ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/default/dad_transmits", "0"),
