@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from typing import Any
 
 from peerlab.bgp.route_fact import RouteFact
@@ -26,8 +26,7 @@ async def look(
     if command is LookingGlassCommand.BGP_ROUTE:
         routes = await (await office.lab.router(node.name)).rib("loc-rib")
         return _route_text(node.name, address, routes)
-    source = node.loopback_v4 if address.version == 4 else node.loopback_v6
-    arguments = {"destination": str(address), "source": source or ""}
+    arguments: dict[str, Any] = {"destination": str(address), "source": _source(office.base, node, address.version)}
     if command is LookingGlassCommand.PING:
         task = await office.lab.runtime.task(node.name, PING, {**arguments, "count": 5})
         return _ping_text(node.name, await task.result())
@@ -45,6 +44,17 @@ def _router_at(model: LabModel, kind: LookingGlassSource, location: str) -> Node
             return node
     places = ", ".join(sorted(set(named.values())))
     raise bad_argument(f"sourceLocation '{location}' is no {kind}; there are {places}")
+
+
+def _source(model: LabModel, node: Node, version: int) -> str:
+    """An address of the router that others have a route to: one out of what its AS announces; any one without it."""
+    known = model.as_of(node.name)
+    announced = [net for p in (known.prefixes if known else ()) if (net := ip_network(p)).version == version]
+    for interface in node.interfaces:
+        for text in (interface.v4, interface.v6):
+            if text and any(ip_interface(text).ip in net for net in announced):
+                return str(ip_interface(text).ip)
+    return ""
 
 
 def _ping_text(node: str, answer: dict[str, Any]) -> str:
