@@ -44,7 +44,12 @@ def cabled(model: LabModel, ledger: Ledger) -> LabModel:
         _limited(msgspec.structs.replace(s, connection=taken[s.id]), limits[s.id], model) if s.id in taken else s
         for s in model.sessions
     )
-    return msgspec.structs.replace(model, sessions=sessions, peerings=tuple(peerings))
+    unasked = [
+        p
+        for p in model.peerings
+        if p.name not in ledger.peerings and not any(s in taken for c in p.connections for s in c.sessions)
+    ]
+    return msgspec.structs.replace(model, sessions=sessions, peerings=(*unasked, *peerings))
 
 
 def find_connection(

@@ -307,9 +307,11 @@ class Office:
             watcher.set()
         if event.before != SessionState.ESTABLISHED:
             return
+        if event.node != self._edge_of(event.session):
+            return
         for peering in self.lab.model.peerings:
             for wire in peering.connections:
-                if event.session not in wire.sessions or event.node != self._edge_of(event.session):
+                if peering.name not in self.ledger.peerings or event.session not in wire.sessions:
                     continue
                 _, record = self.record(peering.name, wire.name)
                 if record.state in _BEFORE_ACTIVE:
