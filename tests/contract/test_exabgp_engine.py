@@ -36,7 +36,7 @@ from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router import engine
 from peerlab.router.engine import SUPPORTED, Engine, Opens, check_release, warm_up
 from peerlab.router.engine_protocol import RoleCapability, SessionProtocol, check_role
-from peerlab.router.engine_session import STATES, SessionPeer
+from peerlab.router.engine_session import STATES, HoldTimer, SessionPeer
 from peerlab.router.loop import Loop
 
 PEER = PeerConfig(
@@ -233,6 +233,27 @@ def test_timers_say_when_they_are_due() -> None:
     with pytest.raises(Notify) as expired:
         receive.check_ka_timer(_NOP)
     assert (expired.value.code, expired.value.subcode) == (4, 0)
+
+
+def test_our_hold_timer_is_exact_where_exabgp_counts_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.9
+    monkeypatch.setattr("peerlab.router.engine_session.time.time", lambda: now)
+    timer = HoldTimer(lambda: "s", 3)
+    now = 1003.89
+    assert timer.check_ka_timer(_NOP)  # 2.99 s of silence
+    now = 1003.9
+    with pytest.raises(Notify) as expired:
+        timer.check_ka_timer(_NOP)
+    assert (expired.value.code, expired.value.subcode) == (4, 0)
+    assert timer.check_ka_timer(KeepAlive())  # whatever was read starts it anew, late as it is
+    now = 1006.89
+    assert timer.check_ka_timer(_NOP)
+    off = HoldTimer(lambda: "s", 0)
+    now = 9999.0
+    assert off.check_ka_timer(_NOP)
+    off.check_ka(KeepAlive())  # one may come with the OPEN
+    with pytest.raises(Notify):
+        off.check_ka(KeepAlive())
 
 
 def test_role_is_still_unknown_to_exabgp_itself() -> None:

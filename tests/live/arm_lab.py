@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -20,6 +21,8 @@ from product import ROOT, WITHIN, Product, product, until
 
 from peerlab.api.operator_api import ROOT as ROOT_OF_OPERATOR
 from peerlab.cli.operator import call
+from peerlab.controller.lab import Lab
+from peerlab.router.protocol import Request
 
 SUBSCRIPTION, GROUP = "6b24ad28-0000-4000-8000-000000000001", "turn-up"
 FIRST, SECOND = "5F4CB5C7-6B43-4444-9338-9ABC72606C16", "5F4CB5C7-6B43-4444-9338-9ABC72606C17"
@@ -99,6 +102,20 @@ class ArmLab:
         """From PendingApproval to Active, every connection."""
         for act in ("approve", "notify", "provision", "validate", "open"):
             self.does(act, name)
+
+    def tells(self, node: str, *requests: Request) -> None:
+        """A stimulus: a router is told something past all policy, and the lab comes to rest."""
+
+        async def work() -> None:
+            held = await Lab.attach(self.name)
+            try:
+                for request in requests:
+                    await (await held.router(node)).ask(request)
+                await held.wait_quiet()
+            finally:
+                await held.close()
+
+        asyncio.run(work())
 
     def clean(self) -> None:
         """Take away whatever a test has left on the desk."""
@@ -237,8 +254,6 @@ def exchange(owner: str, *connections: arm.ExchangeConnection) -> arm.Peering:
         sku=arm.PeeringSku(name="Basic_Exchange_Free"),
         properties=arm.PeeringProperties(
             peering_location="Amsterdam",
-            exchange=arm.PeeringPropertiesExchange(
-                connections=list(connections), peer_asn=arm.SubResource(id=owner)
-            ),
+            exchange=arm.PeeringPropertiesExchange(connections=list(connections), peer_asn=arm.SubResource(id=owner)),
         ),
     )

@@ -19,8 +19,10 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.mgmt.peering import models as arm
 from product import until
 
+from peerlab.bgp.attributes import Address, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.errors import RefusedError
-from peerlab.evidence.events import MailSent
+from peerlab.evidence.events import LinkTested, MailSent
+from peerlab.router.protocol import Announce, Withdraw
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("api")]
 
@@ -177,9 +179,7 @@ def test_06_a_direct_peering_begins_pending_approval(lab: ArmLab) -> None:
 def test_07_addresses_come_from_the_prefix(
     lab: ArmLab, prefix_v4: str, prefix_v6: str, v4: tuple[str, str], v6: tuple[str, str]
 ) -> None:
-    made = lab.sdk.peerings.create_or_update(
-        GROUP, "p1", direct(lab.associate(), link(FIRST, prefix_v4, prefix_v6))
-    )
+    made = lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, prefix_v4, prefix_v6)))
     session = made.properties.direct.connections[0].bgp_session
     assert (session.peer_session_i_pv4_address, session.microsoft_session_i_pv4_address) == v4
     assert (session.peer_session_i_pv6_address, session.microsoft_session_i_pv6_address) == v6
@@ -255,11 +255,52 @@ def edge_facts(lab: ArmLab) -> list[dict[str, Any]]:
     return [f for f in facts if f["node"].startswith("ams-edge") and f["peer_as"] == 64500]
 
 
+def test_12_the_link_is_tested_inside_its_range_only(lab: ArmLab) -> None:
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), *both()))
+    lab.does("approve", "p1")
+    with pytest.raises(RefusedError, match=r"outside 169\.254\.0\.0/16"):
+        lab.does("link-test", "p1", FIRST, "192.0.2.0/24")
+    lab.does("link-test", "p1", FIRST, "169.254.7.0/24")
+    tests = [e for e in lab.product.events(lab.name) if isinstance(e, LinkTested)][-2:]
+    assert {t.source for t in tests} == {"169.254.7.0", "169.254.7.1"}
+    assert [t.received for t in tests] == [t.sent for t in tests] != [0, 0]
+
+
+@pytest.mark.parametrize("prefix", ["0.0.0.0/0", "10.9.0.0/16"], ids=["default route", "private range"])
+def test_15_a_bad_advertisement_keeps_deny_all(lab: ArmLab, prefix: str) -> None:
+    session = "ams-edge-1--fab-ams-1.v4"
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0])))
+    for act in ("approve", "notify", "provision"):
+        lab.does(act, "p1")
+    until(lambda: sessions_of(lab) == ["Established"] * 2, "the sessions Established")
+    path = PathAttributes(as_path=(Segment(SegmentType.AS_SEQUENCE, (64500,)),), next_hop=Address("198.19.1.134"))
+    lab.tells("fab-ams-1", Announce(session=session, prefixes=(Prefix(prefix),), attributes=path))
+    lab.does("validate", "p1")
+    assert lab.states() == ["Validating"]
+    assert prefix in lab.connections()[0].error_message
+    assert all(fact.get("accepted", 0) == 0 for fact in edge_facts(lab))
+    lab.tells("fab-ams-1", Withdraw(session=session, prefixes=(Prefix(prefix),)))
+    lab.does("validate", "p1")
+    assert lab.states() == ["ProvisioningCompleted"]
+
+
 def test_16_a_request_that_is_not_approved_fails_with_the_reason(lab: ArmLab) -> None:
     lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), *both()))
     lab.does("reject", "p1", FIRST, "too little traffic")
     assert lab.states() == ["ProvisioningFailed", "PendingApproval"]
     assert lab.connections()[0].error_message == "too little traffic"
+
+
+def test_17_an_address_of_another_as(lab: ArmLab) -> None:
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0])))
+    lab.turn_up()
+    other = lab.associate(64501, "contoso")
+    lab.sdk.peerings.create_or_update(GROUP, "p2", direct(other, link(SECOND, *WIRES[0])))
+    for act in ("approve", "notify", "provision"):
+        lab.does(act, "p2")
+    assert lab.states("p2") == ["ProvisioningFailed"]
+    assert lab.connections("p2")[0].error_message == "IPv4 address is already configured with a different ASN"
+    assert lab.states("p1") == ["Active"]
 
 
 def test_18_19_delete_before_during_and_after(lab: ArmLab) -> None:
@@ -369,9 +410,7 @@ def test_30_no_conversion_of_a_single_connection(lab: ArmLab) -> None:
 
 def test_33_nothing_is_registered_without_peering_service(lab: ArmLab) -> None:
     lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), *both()))
-    body = arm.PeeringRegisteredPrefix(
-        properties=arm.PeeringRegisteredPrefixProperties(prefix="198.18.33.0/24")
-    )
+    body = arm.PeeringRegisteredPrefix(properties=arm.PeeringRegisteredPrefixProperties(prefix="198.18.33.0/24"))
     error = refused(lab.sdk.registered_prefixes.create_or_update, GROUP, "p1", "hq", body)
     assert (error.status_code, error.error.code) == (405, "OperationNotSupported")
     assert "Operation is not supported for this peering type" in error.message
@@ -425,7 +464,9 @@ def test_58_metrics_change_when_a_session_flaps(lab: ArmLab) -> None:
 
     assert list(metric("SessionAvailability").values()) == [1] * 4
     before = metric("FlapCounts_total")
-    lab.product.ok("fault", "reset-session", "ams-edge-1--fab-ams-1.v4", "--lab", lab.name)
+    lab.product.ok("fault", "link-down", "ams-edge-1:fab-ams-1", "--lab", lab.name)
+    until(lambda: list(metric("SessionAvailability").values()) == [0, 0, 1, 1], "the sessions of one wire going down")
+    lab.product.ok("fault", "link-up", "ams-edge-1:fab-ams-1", "--lab", lab.name)
     until(lambda: sum(metric("FlapCounts_total").values()) > sum(before.values()), "a flap that is counted")
     until(lambda: list(metric("SessionAvailability").values()) == [1] * 4, "the session coming back")
 
@@ -448,7 +489,8 @@ def test_63_both_shapes_of_not_found(lab: ArmLab) -> None:
 def test_a_connection_without_a_wire_is_accepted_and_says_what_is_missing(lab: ArmLab) -> None:
     lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, "10.0.0.0/31", None)))
     lab.does("approve", "p1")
-    done = lab.product.run("operator", "notify", key_of("p1"), "--lab", lab.name)
+    lab.does("notify", "p1")
+    done = lab.product.run("operator", "provision", key_of("p1"), "--lab", lab.name)
     assert done.returncode == 3
     assert "10.0.0.0 - 10.0.0.1" in done.stderr and "198.19.1.134/31" in done.stderr
 

@@ -48,9 +48,7 @@ def peering_services(office: Office) -> APIRouter:
     async def list_services_of_group(subscription: str, group: str, request: Request) -> Response:
         here = (subscription.lower(), group.lower())
         services = office.ledger.services.items()
-        ours = {
-            k: s for k, s in services if (s.scope.subscription.lower(), s.scope.resource_group.lower()) == here
-        }
+        ours = {k: s for k, s in services if (s.scope.subscription.lower(), s.scope.resource_group.lower()) == here}
         return page_of(request, by_key({k: service_resource(s) for k, s in ours.items()}))
 
     @router.get(SERVICE)
@@ -96,9 +94,7 @@ def service_prefixes(office: Office) -> APIRouter:
         parent = found_service(office, subscription, group, service)
         ours = {k: r for k, r in office.ledger.prefixes.items() if r.service == parent.key}
         events = expanded(request)
-        return page_of(
-            request, by_key({k: service_prefix_resource(r, parent, events=events) for k, r in ours.items()})
-        )
+        return page_of(request, by_key({k: service_prefix_resource(r, parent, events=events) for k, r in ours.items()}))
 
     @router.get(PREFIXES + "/{name}")
     async def get_prefix(subscription: str, group: str, service: str, name: str, request: Request) -> Response:

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from peerlab.controller.link_test_request import try_link
 from peerlab.controller.office import Office
+from peerlab.errors import RefusedError
 from peerlab.peering import command as ask
 from peerlab.peering.refusal import bad_argument
 
@@ -46,6 +48,11 @@ async def _notify(office: Office, order: Order) -> None:
     office.notify(order.on, order.connection)
 
 
+async def _test_link(office: Office, order: Order) -> None:
+    if not await try_link(office, order.on, order.connection, order.reason or None):
+        raise RefusedError("LinkTestFailed", f"packets were lost on the link of connection {order.connection}")
+
+
 async def _provision(office: Office, order: Order) -> None:
     await office.provision(order.on, order.connection)
 
@@ -75,9 +82,7 @@ def _asn(order: Order) -> int:
 PEER_ASN, CONNECTION, AGREEMENT = "peerAsn", "connection", "asn"
 
 ACTS: dict[str, Act] = {
-    "approve-asn": Act(
-        "Approve a PeerAsn.", PEER_ASN, _command(lambda o: ask.ApprovePeerAsn(peer_asn=o.on))
-    ),
+    "approve-asn": Act("Approve a PeerAsn.", PEER_ASN, _command(lambda o: ask.ApprovePeerAsn(peer_asn=o.on))),
     "reject-asn": Act(
         "Reject a PeerAsn; --reason becomes its errorMessage.",
         PEER_ASN,
@@ -108,6 +113,7 @@ ACTS: dict[str, Act] = {
         CONNECTION,
         _command(lambda o: ask.ClearBlocker(peering=o.on, connection=o.connection)),
     ),
+    "link-test": Act("Test the link in 169.254.0.0/16; --reason names a range.", CONNECTION, _test_link),
     "notify": Act("The peer configures its router and notifies Microsoft.", CONNECTION, _notify),
     "provision": Act("Provision the sessions under DENY ALL and start validation.", CONNECTION, _provision),
     "validate": Act("Run the end-to-end validation on received routes.", CONNECTION, _validate),

@@ -1,7 +1,8 @@
 """What is announced to see an edge's import policy judge it: one row per case of the catalogue (POL-05 to POL-18).
 
 Pure: from the model and from who announces to whom. Every refused case is right in all but the one thing that it is
-about, as far as an announcement can be: its AS_PATH ends in the peer's AS and its prefix is public and of a usual length.
+about, as far as it can be: its AS_PATH ends in the peer's AS, its prefix is public and of a usual length. Only that no
+registry has the prefix would keep it out too, which is looked at last; so the reason tells the rules apart.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix, Segment, SegmentType
+from peerlab.peering.catalogue import exchange_lans
 from peerlab.topology.model import AsRole, LabModel, Relation
 from peerlab.verify.bogon import BOGON_ASNS, BOGON_PREFIXES, EXPRESS_ROUTE, TRANSIT_FREE
 
@@ -163,10 +165,14 @@ def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
 
 
 def _foreign_ground(model: LabModel, by: Announcer) -> Iterator[Row]:
-    """The cloud's own prefixes, more-specifics of them, and exchange LANs (POL-11)."""
+    """The cloud's own prefixes, exchange LANs and what else exchanges use, each with a more-specific (POL-11)."""
     cloud = model.cloud()
-    lans = [p for known in model.ases if known.role is AsRole.IXP for p in known.infrastructure]
-    for case, ranges in (("own prefix", cloud.prefixes if cloud else ()), ("exchange LAN", lans)):
+    infrastructure = [p for known in model.ases if known.role is AsRole.IXP for p in known.infrastructure]
+    for case, ranges in (
+        ("own prefix", cloud.prefixes if cloud else ()),
+        ("exchange LAN", exchange_lans(model)),
+        ("exchange infrastructure", infrastructure),
+    ):
         mine = [p for p in ranges if (":" in p) is (by.family is Family.IPV6)]
         if mine:
             specific = Prefix(str(next(ip_network(mine[0]).subnets())))

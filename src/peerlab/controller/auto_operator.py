@@ -10,8 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from peerlab.controller.cabling import find_connection, why_no_wire
-from peerlab.controller.office import Office
+from peerlab.controller.office import NO_WIRE, Office
 from peerlab.errors import PeerlabError, RefusedError
 from peerlab.peering import command as ask
 from peerlab.peering.enums import ConnectionState, Kind, ValidationState
@@ -104,7 +103,7 @@ class AutoOperator:
         if state == waiting and not connection.notified:
             return PEER_CONFIGURES, self._notifying(peering, connection)
         if state == waiting:
-            return MICROSOFT_ACTS, lambda: office.provision(key, label)
+            return MICROSOFT_ACTS, self._provisioning(peering, connection)
         if state == ConnectionState.VALIDATING:
             return MICROSOFT_ACTS, lambda: office.validate(key, label)
         if state == ConnectionState.PROVISIONING_COMPLETED:
@@ -139,13 +138,19 @@ class AutoOperator:
 
     def _notifying(self, peering: PeeringRecord, connection: ConnectionRecord) -> Act:
         async def act() -> None:
-            if find_connection(self._office.lab.model, peering.key, connection.label) is None:
-                reason = why_no_wire(self._office.base, peering, connection)
-                self._office.ask(
-                    ask.RaiseBlocker(peering=peering.key, connection=connection.label, reason=reason)
-                )
-                raise RefusedError("NoWire", reason)
             self._office.notify(peering.key, connection.label)
+
+        return act
+
+    def _provisioning(self, peering: PeeringRecord, connection: ConnectionRecord) -> Act:
+        async def act() -> None:
+            try:
+                await self._office.provision(peering.key, connection.label)
+            except RefusedError as refused:
+                if refused.code != NO_WIRE:
+                    raise
+                blocker = ask.RaiseBlocker(peering=peering.key, connection=connection.label, reason=refused.message)
+                self._office.ask(blocker)
 
         return act
 

@@ -52,9 +52,7 @@ def cabled(model: LabModel, ledger: Ledger) -> LabModel:
     return msgspec.structs.replace(model, sessions=sessions, peerings=(*unasked, *peerings))
 
 
-def find_connection(
-    model: LabModel, peering_key: str, label: str
-) -> tuple[PeeringRequest, ConnectionRequest] | None:
+def find_connection(model: LabModel, peering_key: str, label: str) -> tuple[PeeringRequest, ConnectionRequest] | None:
     """The wire of a connection in a cabled model, None when it has none."""
     for peering in model.peerings:
         if peering.name == peering_key:

@@ -38,8 +38,6 @@ class Subject:
     customers: tuple[str, ...]
     primary: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
     backup: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
-    shared: tuple[tuple[PeeringRequest, ConnectionRequest], ...] = ()
-    """Connections over an exchange: they go with the primary location, and have no wire of their own."""
 
 
 def subject_of(rehearsal: Rehearsal) -> Subject | None:
@@ -58,8 +56,7 @@ def subject_of(rehearsal: Rehearsal) -> Subject | None:
     hosts = tuple(n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners)
     primary = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro == metro)
     backup = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro != metro)
-    shared = tuple(pair for pair in every if pair not in wired and pair[0].metro == metro)
-    return Subject(services[0], hosts or tuple(customers), primary, backup, shared)
+    return Subject(services[0], hosts or tuple(customers), primary, backup)
 
 
 def links_of(rehearsal: Rehearsal, pairs: Iterable[tuple[PeeringRequest, ConnectionRequest]]) -> list[Link]:
@@ -80,12 +77,11 @@ async def failover(rehearsal: Rehearsal) -> None:
     subject = subject_of(rehearsal)
     if subject is None:
         return
-    local = links_of(rehearsal, subject.primary)
-    primary = links_of(rehearsal, (*subject.primary, *subject.shared))
+    primary = links_of(rehearsal, subject.primary)
     backup = links_of(rehearsal, subject.backup)
-    if len(local) > 1:
-        await _lose(rehearsal, subject, Moment.LOCAL_LINK_LOST, local[:1])
-        await _mend(rehearsal, subject, Moment.LOCAL_LINK_LOST, local[:1])
+    if len(primary) > 1:
+        await _lose(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
+        await _mend(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
     await _lose(rehearsal, subject, Moment.PRIMARY_LOST, primary)
     if backup:
         await _lose(rehearsal, subject, Moment.PRIVATE_LOST, backup)

@@ -17,10 +17,10 @@ from peerlab.bgp.attributes import Family
 from peerlab.controller.cabling import cabled, find_connection, free_prefixes, why_no_wire
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
 from peerlab.controller.observe import read_snapshot
-from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner
+from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner, new_guid
 from peerlab.controller.store import FILE, AcceptedRequests, is_of_the_desk
 from peerlab.errors import PeerlabError, RefusedError, TimedOut
-from peerlab.evidence.events import Event, SessionStateChanged
+from peerlab.evidence.events import ConnectionStateChanged, Event, SessionStateChanged
 from peerlab.evidence.snapshot import SessionFact, Snapshot
 from peerlab.evidence.store import LabStore
 from peerlab.peering import command as ask
@@ -30,12 +30,15 @@ from peerlab.peering.enums import ConnectionState, PrefixValidationState, Sessio
 from peerlab.peering.judgement import connection_verdicts, judge_registered, judge_service_prefix
 from peerlab.peering.ledger import Ledger
 from peerlab.peering.record import ConnectionRecord, PeeringRecord
+from peerlab.peering.states import Trigger
 from peerlab.peering.verdict import failures
 from peerlab.peering.view import SessionStates
 from peerlab.router.protocol import ShutSession
 from peerlab.topology.model import ConnectionRequest, LabModel, PeeringRequest
 
 LOCK = "serve.lock"
+NO_WIRE = "NoWire"
+"""Code of a refusal: the lab has no wire for what is asked."""
 RETRY_AFTER = 2.0
 """Seconds after which a lab that could not be made to follow is tried again."""
 
@@ -133,7 +136,7 @@ class Office:
         found = find_connection(self.lab.model, peering_key, label)
         if found is None:
             peering, connection = self.record(peering_key, label)
-            raise RefusedError("NoWire", why_no_wire(self.base, peering, connection))
+            raise RefusedError(NO_WIRE, why_no_wire(self.base, peering, connection))
         return found
 
     def record(self, peering_key: str, label: str) -> tuple[PeeringRecord, ConnectionRecord]:
@@ -153,7 +156,7 @@ class Office:
         """Hand out Microsoft-provided addresses of a free wire. Raises RefusedError when no wire is free."""
         planned = self._plan_addresses(peering_key, label)
         if planned is None:
-            raise RefusedError("NoWire", "no wire of this lab is free for Microsoft-provided addresses")
+            raise RefusedError(NO_WIRE, "no wire of this lab is free for Microsoft-provided addresses")
         desk = self.desk.desk
         standing = desk.catalogue
         desk.catalogue = msgspec.structs.replace(standing, pool_v4=planned.v4, pool_v6=planned.v6)
@@ -163,18 +166,27 @@ class Office:
             desk.catalogue = standing
 
     def notify(self, peering_key: str, label: str) -> None:
-        """The peer configures its router and tells Microsoft. Raises RefusedError without a wire."""
-        peering, connection = self.wire(peering_key, label)
+        """The peer configures its router, where it has one, and tells Microsoft."""
         self.ask(ask.NotifyReady(peering=peering_key, connection=label))
-        if (peering.name, connection.name) not in self.desk.configured:
-            self.desk.configure_peer(peering, connection)
+        found = find_connection(self.lab.model, peering_key, label)
+        if found is not None and (found[0].name, found[1].name) not in self.desk.configured:
+            self.desk.configure_peer(*found)
 
     async def provision(self, peering_key: str, label: str) -> None:
-        """Microsoft provisions the sessions under DENY ALL."""
-        _, wire = self.wire(peering_key, label)
-        facts = await (await self.lab.router(wire.edge)).sessions()
+        """Microsoft provisions the sessions under DENY ALL; an address that is another AS's fails the connection.
+
+        Raises RefusedError when nothing fails it and yet there is no wire to provision it on.
+        """
+        found = find_connection(self.lab.model, peering_key, label)
+        edges = [found[1].edge] if found else self._edges()
+        facts = [fact for edge in edges for fact in await self.session_facts(edge)]
         configured = tuple(ask.ConfiguredNeighbor(fact.peer_address, fact.peer_as) for fact in facts)
-        self.ask(ask.ProvisionSessions(peering=peering_key, connection=label, configured=configured))
+        command = ask.ProvisionSessions(peering=peering_key, connection=label, configured=configured)
+        outcome = self.desk.desk.handle(command, now=now_ns(), new_id=new_guid)
+        failing = any(isinstance(e, ConnectionStateChanged) and e.trigger == Trigger.FAIL for e in outcome)
+        if found is None and not failing:
+            self.wire(peering_key, label)
+        self.ask(command)
         await self.realise()
 
     async def validate(self, peering_key: str, label: str) -> None:
@@ -255,6 +267,10 @@ class Office:
             and (found := find_connection(self.lab.model, peering.key, connection.label)) is not None
             for name in found[1].sessions
         ]
+
+    def _edges(self) -> list[str]:
+        cloud = self.base.cloud()
+        return [n.name for n in self.base.nodes if cloud is not None and n.is_router and n.as_name == cloud.name]
 
     def _edge_of(self, session_id: str) -> str:
         session, cloud = self.lab.model.session(session_id), self.lab.model.cloud()

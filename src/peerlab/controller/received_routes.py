@@ -39,10 +39,7 @@ async def received_routes(office: Office, peering: PeeringRecord, wanted: Mappin
     answers = await asyncio.gather(*(read(node, session) for _, session, node in sessions))
     judge = _Judge(office.base)
     rows = [
-        (_place(fact), route)
-        for facts in answers
-        for fact in facts
-        if _fits(route := judge.describe(fact), wanted)
+        (_place(fact), route) for facts in answers for fact in facts if _fits(route := judge.describe(fact), wanted)
     ]
     return sorted(rows, key=lambda row: row[0])
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import exabgp.reactor.peer
 from exabgp.bgp.fsm import FSM
-from exabgp.bgp.message import NOP, Notify
+from exabgp.bgp.message import _NOP, NOP, KeepAlive, Notify
 from exabgp.bgp.timer import ReceiveTimer
 from exabgp.environment import getenv
 from exabgp.reactor.keepalive import KA
@@ -23,7 +23,7 @@ from exabgp.reactor.network.tcp import set_minimum_ttl, set_sending_ttl
 from exabgp.reactor.peer import ACTION, Peer
 
 from peerlab.bgp.config import PeerConfig
-from peerlab.bgp.notification import ADMINISTRATIVE_SHUTDOWN, CEASE, PEER_DECONFIGURED, Notification
+from peerlab.bgp.notification import ADMINISTRATIVE_SHUTDOWN, CEASE, HOLD_TIMER_EXPIRED, PEER_DECONFIGURED, Notification
 from peerlab.router.engine_protocol import SessionProtocol, connection_progress, start_connection
 from peerlab.router.loop import READ, WRITE
 
@@ -81,6 +81,25 @@ class _Keepalive(KA):  # type: ignore[misc]
         proto.keepalive_timer = self.send_timer
 
 
+class HoldTimer(ReceiveTimer):  # type: ignore[misc]
+    """ExaBGP's hold timer, to the millisecond: in whole seconds a silent peer is noticed up to a second late."""
+
+    def __init__(self, session: Any, hold_time: int) -> None:
+        super().__init__(session, hold_time, HOLD_TIMER_EXPIRED, 0)
+        self.last_read: float = time.time()
+
+    def check_ka_timer(self, message: Any = _NOP, ignore: int = NOP.TYPE) -> bool:
+        """Any message starts the time anew (RFC 4271 section 8.2.2); raises ExaBGP's Notify when it is up."""
+        if self.holdtime:
+            now = time.time()
+            if ignore != message.TYPE:
+                self.last_read = now
+            elif now >= self.last_read + self.holdtime:
+                raise Notify(self.code, self.subcode, self.message)
+            return True
+        return bool(message.TYPE != KeepAlive.TYPE)
+
+
 class _Retry:
     """When to try again, instead of ExaBGP's 0, 1, 2 … 60 seconds."""
 
@@ -133,6 +152,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self._connecting: Any = None
         self._wake = 0.0
         self.generator: Any = None
+        self.recv_timer: Any
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()
@@ -195,7 +215,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
             return self._wake or None
         timers = []
         if self.recv_timer is not None and self.recv_timer.holdtime:
-            timers.append(self.recv_timer.last_read + self.recv_timer.holdtime + 1)
+            timers.append(self.recv_timer.last_read + self.recv_timer.holdtime)
         if self.fsm == FSM.OPENSENT:
             timers = [self._wake]
         keepalive = self.proto.keepalive_timer
@@ -311,7 +331,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self.proto.connection.msg_size = self.proto.negotiated.msg_size
         self.proto.validate_open()
         self.fsm.change(FSM.OPENCONFIRM)
-        self.recv_timer = ReceiveTimer(self.proto.connection.session, self.proto.negotiated.holdtime, 4, 0)
+        self.recv_timer = HoldTimer(self.proto.connection.session, self.proto.negotiated.holdtime)
         yield from self._send_ka()
         yield from self._read_ka()
         self.fsm.change(FSM.ESTABLISHED)
@@ -321,7 +341,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
     def _read_ka(self) -> Iterator[int]:
         """Waits for the peer's KEEPALIVE without spinning."""
         for message in self.proto.read_keepalive():
-            self.recv_timer.check_ka_timer(message)
+            if self.recv_timer is not None:
+                self.recv_timer.check_ka_timer(message)
             if message.TYPE == NOP.TYPE:
                 yield ACTION.LATER
 

@@ -10,10 +10,12 @@ from math import inf, log2
 import msgspec
 
 from peerlab.evidence.snapshot import Snapshot
-from peerlab.topology.model import LabModel, Link, LinkPurpose, PeeringServiceRequest, Session
+from peerlab.topology.model import LabModel, Link, LinkPurpose, Session
 from peerlab.verify.reading import best_of
-from peerlab.verify.subject import cloud_routers, edge_end, is_cloud, session_or_none
-from peerlab.verify.validation_routes import places
+from peerlab.verify.subject import cloud_routers, is_cloud, session_or_none
+
+DEFAULT_PREFERENCE = 100
+"""LOCAL_PREF of a route that has none."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,9 +132,12 @@ class Potato(msgspec.Struct, frozen=True, kw_only=True):
         return abs(-sum(c / total * log2(c / total) for c in counts)) if total else 0.0
 
 
-def measure(model: LabModel, taken: Snapshot, service: PeeringServiceRequest, prefix: str, designated: str) -> Potato:
-    """Measure a prefix at one moment against its designated metro (the primary location, or the backup's)."""
-    offering = _offering_edges(model, taken, service, prefix)
+def measure(model: LabModel, taken: Snapshot, prefix: str, designated: str, ways_out: frozenset[str]) -> Potato:
+    """Measure a prefix at one moment against its designated metro (the primary location, or the backup's).
+
+    ``ways_out`` are the edges at which a hot potato could leave (``hot_exits``): a router that is nearest to one in
+    another metro can tell cold from hot.
+    """
     exits, without, telling = [], [], []
     for router in (node.name for node in cloud_routers(model)):
         found = exit_from(model, taken, router, prefix)
@@ -140,7 +145,7 @@ def measure(model: LabModel, taken: Snapshot, service: PeeringServiceRequest, pr
             without.append(router)
         else:
             exits.append(found)
-        nearest = _nearest_metro(model, router, offering)
+        nearest = nearest_metro(model, router, ways_out)
         if nearest is not None and nearest != designated:
             telling.append(router)
     return Potato(
@@ -152,23 +157,23 @@ def measure(model: LabModel, taken: Snapshot, service: PeeringServiceRequest, pr
     )
 
 
-def _offering_edges(model: LabModel, taken: Snapshot, service: PeeringServiceRequest, prefix: str) -> set[str]:
-    """Edges that accept the prefix from anybody outside: where it could leave."""
-    found = {place.edge.node for place in places(model, service, prefix)}
-    for session in model.sessions:
-        edge = edge_end(model, session)
-        if edge is not None:
-            found.add(edge.node)
-    return {
-        name
-        for name in found
-        if name in taken.nodes
-        and any(
-            route.accepted and route.prefix == prefix and _is_external(model, session)
-            for session, rib in taken.nodes[name].adj_rib_in_post.items()
-            for route in rib
-        )
-    }
+def hot_exits(model: LabModel, hot: Snapshot, prefix: str) -> frozenset[str]:
+    """Edges whose accepted eBGP routes for the prefix have the highest LOCAL_PREF of all in the control run.
+
+    Without the location preference these are equal before the IGP, so the nearest of them is where a hot potato leaves.
+    """
+    offers: dict[str, int] = {}
+    for name, node in hot.nodes.items():
+        if not is_cloud(model, name):
+            continue
+        for session, rib in node.adj_rib_in_post.items():
+            for route in rib:
+                if route.accepted and route.prefix == prefix and _is_external(model, session):
+                    given = route.attributes.local_pref
+                    preference = given if given is not None else DEFAULT_PREFERENCE
+                    offers[name] = max(preference, offers.get(name, 0))
+    best = max(offers.values(), default=0)
+    return frozenset(name for name, preference in offers.items() if preference == best)
 
 
 def _is_external(model: LabModel, session: str) -> bool:
@@ -176,7 +181,7 @@ def _is_external(model: LabModel, session: str) -> bool:
     return known is not None and not known.is_internal
 
 
-def _nearest_metro(model: LabModel, router: str, edges: Iterable[str]) -> str | None:
+def nearest_metro(model: LabModel, router: str, edges: Iterable[str]) -> str | None:
     """Metro of the edge that is nearest by IGP: where a hot potato would leave; None when metros tie or none offers."""
     distances = igp_distances(model, router)
     ranked = sorted((distances.get(edge, inf), model.node(edge).metro or "") for edge in edges)

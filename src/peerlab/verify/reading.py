@@ -215,7 +215,7 @@ def judged(node: NodeSnapshot, session: str) -> dict[str, RouteFact]:
 
     A rejected route stands in Adj-RIB-In before policy only, with the reason.
     """
-    rejected = tuple(route for route in node.adj_rib_in_pre.get(session, ()) if not route.accepted)
+    rejected = [route for route in node.adj_rib_in_pre.get(session, ()) if not route.accepted]
     return {route.prefix: route for route in (*rejected, *node.adj_rib_in_post.get(session, ()))}
 
 

@@ -5,62 +5,75 @@ from __future__ import annotations
 from itertools import pairwise
 
 from peerlab.evidence.events import PathTraced
-from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
-from peerlab.topology.model import LabModel, LinkPurpose, PeeringKind, Relation, Session
+from peerlab.topology.model import LabModel, LinkPurpose
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.forwarding import exit_of, hosts, traces
-from peerlab.verify.potato import Exit, Potato, exit_from, measure, shortest_delay
-from peerlab.verify.reading import node_at, snapshot
+from peerlab.verify.potato import (
+    Exit,
+    Potato,
+    exit_from,
+    hot_exits,
+    measure,
+    nearest_metro,
+    shortest_delay,
+)
+from peerlab.verify.reading import snapshot
 from peerlab.verify.subject import (
-    cloud_ebgp,
     cloud_routers,
     connection_sessions,
     connections,
     edge_end,
     is_cloud,
-    is_examiner,
     within,
 )
-from peerlab.verify.validation_routes import places, services
+from peerlab.verify.validation_routes import no_service, places, services
 from peerlab.verify.wire import announcements
 
 COLD_SHARE = 0.99
 CARRIAGE_TOLERANCE = 0.05
-DEFAULT_PREFERENCE = 100
-LADDER = ("private peering", "exchange", "route server", "transit")
-"""Kinds of eBGP sessions, most preferred first (catalogue RTG-03)."""
+
+
+def one_metro(model: LabModel) -> str | None:
+    """Why cold and hot potato cannot be told apart."""
+    if (reason := no_service(model)) is not None:
+        return reason
+    edges = (edge_end(model, session) for session in connection_sessions(model))
+    if len({model.node(edge.node).metro for edge in edges if edge is not None}) > 1:
+        return None
+    return "every connection of this lab is in one metro, so cold potato looks like hot"
 
 
 def judge_cold_potato(evidence: Evidence) -> Judgement:
     docket = Docket()
-    taken = snapshot(evidence, docket, Moment.ACTIVATED)
+    taken, hot = snapshot(evidence, docket, Moment.ACTIVATED), snapshot(evidence, docket, Moment.HOT_POTATO)
     figures: list[str] = []
     for service, prefix, name in services(evidence.model):
-        if taken is None:
+        if taken is None or hot is None:
             continue
-        potato = measure(evidence.model, taken, service, prefix, service.primary_metro)
-        figures.append(f"{prefix} CP-share {potato.share:.2f}, agreement {potato.agreement:.2f}")
+        ways_out = hot_exits(evidence.model, hot, prefix)
+        potato = measure(evidence.model, taken, prefix, service.primary_metro, ways_out)
         providers = {place.session.id for place in places(evidence.model, service, prefix)}
         if potato.without:
             docket.breaks(taken.at, potato.without[0], f"has no way out for {prefix}")
-        strays = [e for e in potato.exits if e.session not in providers]
-        for stray in strays[:1]:
+        for stray in [e for e in potato.exits if e.session not in providers][:1]:
             docket.breaks(taken.at, stray.router, f"{prefix} leaves on {stray.session}, not to its provider")
-        if not potato.discriminating:
-            docket.lacks(f"{name}: every router is nearest to {service.primary_metro} anyway, cold looks like hot")
-        elif potato.share < COLD_SHARE:
+        if potato.discriminating and potato.share < COLD_SHARE:
             for bad in _wrong(potato):
                 what = f"{prefix} leaves at {bad.edge} in {bad.metro}, not {potato.designated}"
                 docket.breaks(taken.at, bad.router, what)
-        elif potato.agreement < 1:
-            docket.breaks(taken.at, prefix, f"routers do not agree on one exit: agreement {potato.agreement:.2f}")
-        else:
+        elif potato.agreement < 1 or any(e.metro != potato.designated for e in potato.exits):
+            what = f"{prefix} does not leave in {potato.designated} from everywhere: agreement {potato.agreement:.2f}"
+            docket.breaks(taken.at, name, what)
+        elif potato.discriminating:
+            figures.append(f"{prefix} CP-share {potato.share:.2f}, agreement {potato.agreement:.2f}")
             for e in potato.exits:
                 told = "tells cold from hot" if e.router in potato.discriminating else "nearest anyway"
                 docket.proves(taken.at, e.router, f"{prefix} leaves at {e.edge} in {e.metro} on {e.session} ({told})")
-    return docket.close("; ".join(figures) or "no service prefix")
+    if not figures:
+        docket.lacks("no router is nearer to another exit of any service prefix, so cold potato looks like hot")
+    return docket.close("; ".join(figures))
 
 
 def _wrong(potato: Potato) -> list[Exit]:
@@ -90,10 +103,35 @@ def judge_carriage(evidence: Evidence) -> Judgement:
                 docket.breaks(trace.at, where, f"leaves at {out} in {model.node(out).metro}: {steps}")
             else:
                 judged += _carried(docket, model, trace, out, where)
-        for router in cloud_routers(model):
-            if paths and not any(t.source == router.name for t in paths):
-                docket.lacks(f"no path was traced from {router.name} to {prefix}")
+        if paths:
+            _traced_from_afar(evidence, docket, paths, service.primary_metro, prefix)
     return docket.close(f"{judged} traced paths leave at the designated metro, carried by the WAN as modelled")
+
+
+def _traced_from_afar(
+    evidence: Evidence, docket: Docket, paths: list[PathTraced], designated: str, prefix: str
+) -> None:
+    """Every service was traced from, and one of them is nearer to another exit: else cold potato looks like hot."""
+    model = evidence.model
+    sources = {trace.source for trace in paths}
+    for host in hosts(model, cloud=True):
+        if host not in sources:
+            docket.lacks(f"no path was traced from {host} to {prefix}")
+    hot = evidence.snapshots.get(Moment.HOT_POTATO.value)
+    if hot is None:
+        docket.lacks("no control run says where a hot potato would leave")
+        return
+    ways_out = hot_exits(model, hot, prefix)
+    if len({model.node(edge).metro for edge in ways_out}) < 2:
+        return
+    entered = {next((n for n in (t.source, *t.nodes) if n in routers_of_cloud(model)), "") for t in paths}
+    if not any(nearest_metro(model, router, ways_out) not in (None, designated) for router in entered if router):
+        docket.lacks(f"no path to {prefix} was traced from where another exit is nearer")
+
+
+def routers_of_cloud(model: LabModel) -> frozenset[str]:
+    """Names of the cloud's routers."""
+    return frozenset(node.name for node in cloud_routers(model))
 
 
 def _is_for(trace: PathTraced, prefix: str) -> bool:
@@ -156,31 +194,30 @@ def judge_hot_potato(evidence: Evidence) -> Judgement:
     for service, prefix, name in services(evidence.model):
         if cold is None or hot is None:
             continue
-        before = measure(evidence.model, cold, service, prefix, service.primary_metro)
-        after = measure(evidence.model, hot, service, prefix, service.primary_metro)
-        what = f"CP-share {before.share:.2f} → {after.share:.2f}, entropy {after.entropy:.2f} bit"
-        figures.append(f"{prefix} {what}")
+        ways_out = hot_exits(evidence.model, hot, prefix)
+        before = measure(evidence.model, cold, prefix, service.primary_metro, ways_out)
+        after = measure(evidence.model, hot, prefix, service.primary_metro, ways_out)
+        what = f"{prefix} CP-share {before.share:.2f} → {after.share:.2f}, entropy {after.entropy:.2f} bit"
         if not after.exits or not before.exits:
             docket.lacks(f"{name}: no router has a way out for {prefix} in one of the runs")
         elif not after.discriminating:
-            docket.lacks(f"{name}: no router can tell cold from hot")
+            continue
         elif after.share >= before.share:
             docket.breaks(hot.at, prefix, f"CP-share does not fall without the preference: {what}")
         elif after.entropy <= 0:
             docket.breaks(hot.at, prefix, f"routers still agree on one exit without the preference: {what}")
         else:
+            figures.append(what)
             docket.proves(hot.at, prefix, what)
-    return docket.close("; ".join(figures) or "no service prefix")
+    if not figures and docket.is_clean:
+        docket.lacks("no router is nearer to another exit of any service prefix, so there is nothing to fall")
+    return docket.close("; ".join(figures))
 
 
 def several_by_one_peer(model: LabModel) -> str | None:
     """Why MED has nothing to choose between."""
-    seen: dict[tuple[int, str], int] = {}
-    for connection in connections(model):
-        for session in connection.sessions(model):
-            key = (connection.peering.peer_asn, session.family.value)
-            seen[key] = seen.get(key, 0) + 1
-    if any(count > 1 for count in seen.values()):
+    peers = [c.peering.peer_asn for c in connections(model) if c.peering.direct_peering_type != "IxRs"]
+    if any(peers.count(peer) > 1 for peer in peers):
         return None
     return "no peer of this lab has two connections for MED to choose between"
 
@@ -219,55 +256,3 @@ def judge_med(evidence: Evidence) -> Judgement:
             else:
                 docket.proves(after.at, router.name, f"{prefix} stays on {then.session}")
     return docket.close(f"{len(contested)} prefixes with different MEDs, none of {moved} best routes moved")
-
-
-def rung_of(model: LabModel, session: Session) -> str | None:
-    """Which kind of eBGP session it is to the cloud, None for what the ladder does not rank."""
-    edge = edge_end(model, session)
-    if edge is None or is_examiner(session):
-        return None
-    for connection in connections(model):
-        if session.connection == connection.key:
-            if connection.peering.direct_peering_type == "IxRs":
-                return "route server"
-            return "exchange" if connection.peering.kind is PeeringKind.EXCHANGE else "private peering"
-    return "transit" if edge.relation is Relation.PROVIDER else None
-
-
-def no_ladder(model: LabModel) -> str | None:
-    """Why there is nothing to prefer over something else."""
-    rungs = {rung_of(model, session) for session, _ in cloud_ebgp(model)} - {None}
-    return None if len(rungs) > 1 else "the cloud of this lab has one kind of neighbour only"
-
-
-def judge_ladder(evidence: Evidence) -> Judgement:
-    docket = Docket()
-    taken = snapshot(evidence, docket, Moment.ALLOWED)
-    seen = _preferences(evidence, docket, taken) if taken is not None else {}
-    for session, _ in cloud_ebgp(evidence.model):
-        rung = rung_of(evidence.model, session)
-        if rung is not None and rung not in seen and taken is not None:
-            docket.lacks(f"no edge accepted a route from a {rung} neighbour")
-    present = [rung for rung in LADDER if rung in seen]
-    for upper, lower in pairwise(present):
-        least, most = min(seen[upper]), max(seen[lower])
-        if least[0] <= most[0]:
-            what = f"{upper} has LOCAL_PREF {least[0]} at {least[1]}, {lower} {most[0]} at {most[1]}"
-            docket.breaks(taken.at if taken else 0, "the cloud", what)
-        else:
-            docket.proves(taken.at if taken else 0, "the cloud", f"{upper} from {least[0]}, {lower} up to {most[0]}")
-    return docket.close(" > ".join(f"{rung} {max(seen[rung])[0]}" for rung in present))
-
-
-def _preferences(evidence: Evidence, docket: Docket, taken: Snapshot) -> dict[str, list[tuple[int, str]]]:
-    """LOCAL_PREF of every route that edges accepted, with its place, by rung."""
-    seen: dict[str, list[tuple[int, str]]] = {}
-    for session, end in cloud_ebgp(evidence.model):
-        rung = rung_of(evidence.model, session)
-        node = node_at(taken, docket, end.node)
-        for route in node.adj_rib_in_post.get(session.id, ()) if rung is not None and node is not None else ():
-            if route.accepted and rung is not None:
-                given = route.attributes.local_pref
-                preference = given if given is not None else DEFAULT_PREFERENCE
-                seen.setdefault(rung, []).append((preference, f"{end.node} {session.id}"))
-    return seen

@@ -59,8 +59,8 @@ def judge_timers(evidence: Evidence) -> Judgement:
 def _spacing(evidence: Evidence, docket: Docket, session: Session, node: str, timers: str) -> None:
     """No two KEEPALIVEs of a node closer than a second; the one that answers the OPEN does not count.
 
-    Nor do those between a fault on purpose and the session's next OPEN: what TCP could not deliver it sends again in one
-    go when the wire carries once more.
+    Nor do those between a fault on purpose and the session's next OPEN: what TCP could not deliver it sends again in
+    one go when the wire carries once more.
     """
     up = established_at(evidence, session.id)
     where = f"{node} {session.id}"

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from peerlab.bgp.wire import Update
-from peerlab.evidence.events import ConnectionStateChanged, RouterNotice, SessionStateChanged, SnapshotTaken
+from peerlab.evidence.events import (
+    ConnectionStateChanged,
+    ProcessExited,
+    RouterNotice,
+    SessionStateChanged,
+    SnapshotTaken,
+)
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
 from peerlab.verify.check import MAJOR, Check
@@ -41,7 +49,8 @@ def judge_state_events(evidence: Evidence) -> Judgement:
             reports = [
                 e for e in events(evidence, SessionStateChanged) if e.node == end.node and e.session == session.id
             ]
-            told += _chain(docket, where, [(e.at, e.before, e.after) for e in reports])
+            deaths = [e.at for e in events(evidence, ProcessExited) if e.node == end.node]
+            told += _chain(docket, where, [(e.at, e.before, e.after) for e in reports], deaths)
             first = next((e for e in reports if e.after == "Established"), None)
             if first is None:
                 docket.breaks(up, where, "is Established on the wire, and nobody published it")
@@ -53,10 +62,17 @@ def judge_state_events(evidence: Evidence) -> Judgement:
     return docket.close(f"{told} transitions published once each, in order, on the wire's clock")
 
 
-def _chain(docket: Docket, where: str, steps: list[tuple[int, str, str]]) -> int:
-    """Every step begins where the one before ended; a step told twice, or left out, is a breach."""
+def _chain(docket: Docket, where: str, steps: list[tuple[int, str, str]], deaths: Sequence[int] = ()) -> int:
+    """Every step begins where the one before ended; a step told twice, or left out, is a breach.
+
+    A router that died cannot tell of its sessions' end: after each of ``deaths`` the chain begins anew.
+    """
     state: str | None = None
+    last = 0
     for at, before, after in steps:
+        if any(last <= death <= at for death in deaths):
+            state = None
+        last = at
         fresh = before in ("None", "legacy") and state in (None, "removed")
         if state is not None and before != state and not fresh:
             docket.breaks(at, where, f"published {before} → {after} after it had become {state}")

@@ -117,6 +117,11 @@ def _zombie(moment: Moment, node: str) -> object:
     return lambda s: s.elect(moment, node, route(P4, "tr-4", 64502, ISP, CUSTOMER))
 
 
+def _one_session_up(s: Scenario) -> None:
+    fact = next(f for f in s.node(Moment.RESTORED, "lon1").sessions if f.session == "c3-4")
+    s.change(Moment.PRIVATE_LOST, "lon1", sessions=(*s.node(Moment.PRIVATE_LOST, "lon1").sessions, fact))
+
+
 def _unknown_before(s: Scenario) -> None:
     for name, node in s.snapshots[Moment.ALLOWED].items():
         empty = dict.fromkeys(node.adj_rib_in_pre, ())
@@ -161,7 +166,9 @@ LOCATION_ROWS = (
         backup_none,
         breaks={
             "a router has no route left": lambda s: s.change(Moment.PRIVATE_LOST, "sin1", loc_rib=()),
-            "not over the internet": _like(Moment.PRIVATE_LOST, Moment.PRIMARY_LOST),  # type: ignore[dict-item]
+            "not over the internet": lambda s: s.elect(
+                Moment.PRIVATE_LOST, "sin1", route(P4, "i-lon1-sin1-4", ISP, CUSTOMER)
+            ),
             "the packet does not go through the transit": _traced(
                 "private-lost", "sin1", "lon1", "isp2", "cust", "host-cust"
             ),  # type: ignore[dict-item]
@@ -169,7 +176,7 @@ LOCATION_ROWS = (
             "too much is lost": _losing("private-lost", 3500),  # type: ignore[dict-item]
         },
         lacks={
-            "one link was still up": lambda s: s.forget(FaultInjected, target="w3"),
+            "one session was still up": _one_session_up,
             "not read": lambda s: s.snapshots.pop(Moment.PRIVATE_LOST),
             "the return was not read": lambda s: s.snapshots.pop(Moment.RESTORED),
         },
