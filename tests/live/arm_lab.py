@@ -102,6 +102,9 @@ class ArmLab:
         """From PendingApproval to Active, every connection."""
         for act in ("approve", "notify", "provision", "validate", "open"):
             self.does(act, name)
+            assert act != "validate" or set(self.states(name)) == {"ProvisioningCompleted"}, [
+                connection.error_message for connection in self.connections(name)
+            ]
 
     def tells(self, node: str, *requests: Request) -> None:
         """A stimulus: a router is told something past all policy, and the lab comes to rest."""
@@ -237,8 +240,8 @@ def neighbour(v4: str | None, v6: str | None = None, **more: Any) -> arm.Exchang
         connection_identifier=more.get("identifier"),
         peering_db_facility_id=5001,
         bgp_session=arm.BgpSession(
-            peer_session_ipv4_address=v4,
-            peer_session_ipv6_address=v6,
+            peer_session_i_pv4_address=v4,
+            peer_session_i_pv6_address=v6,
             max_prefixes_advertised_v4=more.get("limit_v4", 1000) if v4 else None,
             max_prefixes_advertised_v6=100 if v6 else None,
             md5_authentication_key=more.get("md5"),

@@ -178,7 +178,7 @@ class Office:
         Raises RefusedError when nothing fails it and yet there is no wire to provision it on.
         """
         found = find_connection(self.lab.model, peering_key, label)
-        edges = [found[1].edge] if found else self._edges()
+        edges = self._edges_of(found[1]) if found else self._edges()
         facts = [fact for edge in edges for fact in await self.session_facts(edge)]
         configured = tuple(ask.ConfiguredNeighbor(fact.peer_address, fact.peer_as) for fact in facts)
         command = ask.ProvisionSessions(peering=peering_key, connection=label, configured=configured)
@@ -196,7 +196,7 @@ class Office:
             await self.lab.wait_established(wire.sessions, ESTABLISH_WITHIN)
         except TimedOut as late:
             self._tell(f"{peering_key}/{label}: {late}")
-        seen = await self._look(wire.edge)
+        seen = await self._look(*self._edges_of(wire))
         verdicts = connection_verdicts(self.lab.model, peering, wire, seen)
         _, record = self.record(peering_key, label)
         problems = "; ".join(dict.fromkeys(v.message or f"{v.rule} failed" for v in failures(verdicts)))
@@ -212,8 +212,8 @@ class Office:
         """Carry out a type change that was approved: new policy, hard BGP restart, traffic again."""
         _, wire = self.wire(peering_key, label)
         await self.realise()
-        client = await self.lab.router(wire.edge)
         for session in wire.sessions:
+            client = await self.lab.router(self._edge_of(session))
             await client.ask(ShutSession(session=session, reset=True, communication="AS8075: type change"))
         await self.lab.wait_established(wire.sessions, ESTABLISH_WITHIN)
         self.ask(ask.FinishTypeChange(peering=peering_key, connection=label))
@@ -245,7 +245,7 @@ class Office:
             if connection.stage is not None
             and (found := find_connection(self.lab.model, peering.key, connection.label)) is not None
         ]
-        nodes = sorted({self._edge_of(session) for _, wire in wires for session in wire.sessions})
+        nodes = sorted({edge for _, wire in wires for edge in self._edges_of(wire)})
         answers = await asyncio.gather(*(self.session_facts(node) for node in nodes))
         facts = {fact.session: fact for answer in answers for fact in answer}
         states: dict[tuple[str, Family], SessionState] = {}
@@ -271,6 +271,10 @@ class Office:
     def _edges(self) -> list[str]:
         cloud = self.base.cloud()
         return [n.name for n in self.base.nodes if cloud is not None and n.is_router and n.as_name == cloud.name]
+
+    def _edges_of(self, wire: ConnectionRequest) -> list[str]:
+        """A route-server mesh ends at more than one edge."""
+        return sorted({self._edge_of(session) for session in wire.sessions})
 
     def _edge_of(self, session_id: str) -> str:
         session, cloud = self.lab.model.session(session_id), self.lab.model.cloud()
