@@ -266,18 +266,30 @@ def test_12_the_link_is_tested_inside_its_range_only(lab: ArmLab) -> None:
     assert [t.received for t in tests] == [t.sent for t in tests] != [0, 0]
 
 
-@pytest.mark.parametrize("prefix", ["0.0.0.0/0", "10.9.0.0/16"], ids=["default route", "private range"])
-def test_15_a_bad_advertisement_keeps_deny_all(lab: ArmLab, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "asns", "told"),
+    [
+        # a default route, a private range
+        ("0.0.0.0/0", (64500,), "0.0.0.0/0"),
+        ("10.9.0.0/16", (64500,), "10.9.0.0/16"),
+        # RPKI-invalid: the VRP of this prefix names AS64501
+        ("198.18.33.0/24", (64500,), "198.18.33.0/24"),
+        # learned from ExpressRoute
+        ("203.0.113.0/24", (64500, 12076), "203.0.113.0/24"),
+    ],
+    ids=["default route", "private range", "RPKI-invalid", "AS12076"],
+)
+def test_15_a_bad_advertisement_keeps_deny_all(lab: ArmLab, prefix: str, asns: tuple[int, ...], told: str) -> None:
     session = "ams-edge-1--fab-ams-1.v4"
     lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0])))
     for act in ("approve", "notify", "provision"):
         lab.does(act, "p1")
     until(lambda: sessions_of(lab) == ["Established"] * 2, "the sessions Established")
-    path = PathAttributes(as_path=(Segment(SegmentType.AS_SEQUENCE, (64500,)),), next_hop=Address("198.19.1.134"))
+    path = PathAttributes(as_path=(Segment(SegmentType.AS_SEQUENCE, asns),), next_hop=Address("198.19.1.134"))
     lab.tells("fab-ams-1", Announce(session=session, prefixes=(Prefix(prefix),), attributes=path))
     lab.does("validate", "p1")
     assert lab.states() == ["Validating"]
-    assert prefix in lab.connections()[0].error_message
+    assert told in lab.connections()[0].error_message
     assert all(fact.get("accepted", 0) == 0 for fact in edge_facts(lab))
     lab.tells("fab-ams-1", Withdraw(session=session, prefixes=(Prefix(prefix),)))
     lab.does("validate", "p1")

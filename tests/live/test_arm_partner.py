@@ -15,7 +15,7 @@ from azure.mgmt.peering import models as arm
 from product import ROOT, until
 
 from peerlab.bgp.attributes import Address, PathAttributes, Prefix, Segment, SegmentType
-from peerlab.router.protocol import Announce, RefreshSession, Withdraw
+from peerlab.router.protocol import Announce, RefreshSession, SendRaw, Withdraw
 from peerlab.topology.load import load
 from peerlab.topology.model import ConnectionRequest
 
@@ -105,9 +105,31 @@ def session_v4(wire: ConnectionRequest) -> str:
     return next(name for name in wire.sessions if name.endswith(".v4"))
 
 
+WITHDRAWAL = "ff" * 16 + "001b" + "02" + "0004" + "18c61221" + "0000"
+"""An UPDATE that withdraws the customer's prefix and says nothing else (RFC 4271 section 4.3)."""
+
+
+def spoil(lab: ArmLab, attributes: PathAttributes | None) -> None:
+    """The peer announces the prefix with these attributes on its first session, or not at all, past its policy."""
+    session = session_v4(AMSTERDAM[0])
+    if attributes is None:
+        lab.tells(AMSTERDAM[0].peer, SendRaw(session=session, message=WITHDRAWAL))
+        until(lambda: len(received(lab)) == 1, "the withdrawal")
+    else:
+        lab.tells(AMSTERDAM[0].peer, Announce(session=session, prefixes=(CUSTOMER,), attributes=attributes))
+
+
 def repair(lab: ArmLab) -> None:
     """The peer announces what its policy says again."""
-    lab.tells(AMSTERDAM[0].edge, RefreshSession(session=session_v4(AMSTERDAM[0])))
+    session = session_v4(AMSTERDAM[0])
+    lab.tells(AMSTERDAM[0].peer, Withdraw(session=session, prefixes=(CUSTOMER,)))
+    lab.tells(AMSTERDAM[0].edge, RefreshSession(session=session))
+    until(lambda: received(lab) == [f"{PARTNER} {ITS_CUSTOMER}"] * 2, "the prefix on both sessions")
+
+
+def received(lab: ArmLab) -> list[str]:
+    """AS paths of the customer's prefix as Amsterdam's edges have received it."""
+    return [route.as_path for route in lab.sdk.received_routes.list_by_peering(GROUP, "ams", prefix=CUSTOMER)]
 
 
 def test_33_34_37_a_prefix_is_registered_once_and_verified(lab: ArmLab) -> None:
@@ -137,11 +159,7 @@ def test_33_34_37_a_prefix_is_registered_once_and_verified(lab: ArmLab) -> None:
 def test_35_36_37_a_failure_names_its_cause_and_is_repaired(
     lab: ArmLab, attributes: PathAttributes | None, told: str
 ) -> None:
-    session = session_v4(AMSTERDAM[0])
-    if attributes is None:
-        lab.tells(AMSTERDAM[0].peer, Withdraw(session=session, prefixes=(CUSTOMER,)))
-    else:
-        lab.tells(AMSTERDAM[0].peer, Announce(session=session, prefixes=(CUSTOMER,), attributes=attributes))
+    spoil(lab, attributes)
     try:
         key = register(lab).properties.peering_service_prefix_key
         failed = registered(lab)

@@ -10,10 +10,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from peerlab.controller.office import NO_WIRE, Office
+from peerlab.controller.office import NO_WIRE, NOT_BUILT, Office
 from peerlab.errors import PeerlabError, RefusedError
 from peerlab.peering import command as ask
-from peerlab.peering.enums import ConnectionState, Kind, ValidationState
+from peerlab.peering.enums import ConnectionState, DirectPeeringType, Kind, ValidationState
 from peerlab.peering.record import ConnectionRecord, PeeringRecord
 from peerlab.peering.request_rules import review_problems
 
@@ -110,7 +110,7 @@ class AutoOperator:
             return MICROSOFT_ACTS, lambda: office.open_policy(key, label)
         if state == ConnectionState.TYPE_CHANGE_REQUESTED:
             busy = any(c.state == ConnectionState.TYPE_CHANGE_IN_PROGRESS for c in peering.connections)
-            return None if busy else (CONVERSION, self._starting_conversion(key, label))
+            return None if busy else (CONVERSION, self._starting_conversion(peering, label))
         if state == ConnectionState.TYPE_CHANGE_IN_PROGRESS:
             return MICROSOFT_ACTS, lambda: office.convert(key, label)
         if state == ConnectionState.PENDING_REMOVE:
@@ -147,15 +147,19 @@ class AutoOperator:
             try:
                 await self._office.provision(peering.key, connection.label)
             except RefusedError as refused:
-                if refused.code != NO_WIRE:
+                if refused.code not in (NO_WIRE, NOT_BUILT):
                     raise
                 blocker = ask.RaiseBlocker(peering=peering.key, connection=connection.label, reason=refused.message)
                 self._office.ask(blocker)
 
         return act
 
-    def _starting_conversion(self, key: str, label: str) -> Act:
+    def _starting_conversion(self, peering: PeeringRecord, label: str) -> Act:
         async def act() -> None:
-            self._office.ask(ask.ApproveTypeChange(peering=key, connection=label))
+            if peering.wanted_type is DirectPeeringType.VOICE:
+                reason = "Voice needs BFD, which this lab does not have yet"
+                self._office.ask(ask.RejectTypeChange(peering=peering.key, connection=label, reason=reason))
+            else:
+                self._office.ask(ask.ApproveTypeChange(peering=peering.key, connection=label))
 
         return act

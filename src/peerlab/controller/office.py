@@ -26,7 +26,13 @@ from peerlab.evidence.store import LabStore
 from peerlab.peering import command as ask
 from peerlab.peering.catalogue import Catalogue, ReservedPrefixes
 from peerlab.peering.command import Command
-from peerlab.peering.enums import ConnectionState, PrefixValidationState, SessionAddressProvider, SessionState
+from peerlab.peering.enums import (
+    ConnectionState,
+    DirectPeeringType,
+    PrefixValidationState,
+    SessionAddressProvider,
+    SessionState,
+)
 from peerlab.peering.judgement import connection_verdicts, judge_registered, judge_service_prefix
 from peerlab.peering.ledger import Ledger
 from peerlab.peering.record import ConnectionRecord, PeeringRecord
@@ -39,6 +45,8 @@ from peerlab.topology.model import ConnectionRequest, LabModel, PeeringRequest
 LOCK = "serve.lock"
 NO_WIRE = "NoWire"
 """Code of a refusal: the lab has no wire for what is asked."""
+NOT_BUILT = "NotBuilt"
+"""Code of a refusal: the lab cannot play this product."""
 RETRY_AFTER = 2.0
 """Seconds after which a lab that could not be made to follow is tried again."""
 
@@ -177,6 +185,7 @@ class Office:
 
         Raises RefusedError when nothing fails it and yet there is no wire to provision it on.
         """
+        self._check_built(self.record(peering_key, label)[0])
         found = find_connection(self.lab.model, peering_key, label)
         edges = self._edges_of(found[1]) if found else self._edges()
         facts = [fact for edge in edges for fact in await self.session_facts(edge)]
@@ -210,6 +219,7 @@ class Office:
 
     async def convert(self, peering_key: str, label: str) -> None:
         """Carry out a type change that was approved: new policy, hard BGP restart, traffic again."""
+        self._check_built(self.record(peering_key, label)[0])
         _, wire = self.wire(peering_key, label)
         await self.realise()
         for session in wire.sessions:
@@ -267,6 +277,12 @@ class Office:
             and (found := find_connection(self.lab.model, peering.key, connection.label)) is not None
             for name in found[1].sessions
         ]
+
+    @staticmethod
+    def _check_built(peering: PeeringRecord) -> None:
+        """Voice opens on BGP and BFD together (spec 3.7); a lab without BFD must not say that it did."""
+        if DirectPeeringType.VOICE in (peering.direct_type, peering.wanted_type):
+            raise RefusedError(NOT_BUILT, f"Peering {peering.name} is for Voice; this lab has no BFD yet")
 
     def _edges(self) -> list[str]:
         cloud = self.base.cloud()
