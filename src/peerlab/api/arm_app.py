@@ -29,6 +29,7 @@ def application(office: Office, issuer: Issuer) -> ASGIApp:
         description="Every operation of Microsoft.Peering, answered from real routers, and the operator's side.",
         docs_url="/docs",
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={PeerlabError: on_refusal, 404: on_unrouted, 405: on_unrouted},
     )
     for router in (
