@@ -25,7 +25,8 @@ from peerlab.controller.plan import (
 )
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiring import host_routes, link_spec, node_spec
-from peerlab.daemons.exabgp import peer_config, render
+from peerlab.daemons.kinds import daemon_of
+from peerlab.daemons.router_config import peer_config
 from peerlab.router.protocol import AddPeers, RemovePeers, SetPolicy
 from peerlab.runtime.base import Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
@@ -146,7 +147,8 @@ async def _start_routers(steps: Iterable[Step], model: LabModel, ends: dict[End,
     await runtime.prepare(ROUTER_ZYGOTE)
 
     async def start(name: str) -> None:
-        files = render(model, model.node(name), by_node[name])
+        node = model.node(name)
+        files = daemon_of(node.kind).render(model, node, by_node[name])
         await runtime.put_files(name, {str(path): text for path, text in files.items()})
         await runtime.fork(name, ROUTER_PROCESS, ROUTER_ZYGOTE.name, b"router.json")
 
