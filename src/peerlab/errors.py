@@ -4,7 +4,8 @@ PeerlabError                exit 4   the lab broke (a process, the kernel, a tim
 ├── InputError              exit 3   the user's file or argument is wrong; lists every problem found
 ├── RefusedError            exit 3   a request was understood and refused (Microsoft.Peering rules, a lab's name taken)
 ├── RuntimeFailure          exit 4   the kernel, a namespace or a process did not do what it was asked
-│   └── Unsupported         exit 4   this machine or daemon cannot do it; says what is missing and how to mend it
+│   ├── Unsupported         exit 4   this machine or daemon cannot do it; says what is missing and how to mend it
+│   └── LabBroken           exit 4   a running lab lost its supervisor, its tap or its event log; nothing can go on
 └── TimedOut                exit 4   an awaited event did not come within its named timeout
 WireError                   (bgp)    a BGP message is malformed; carries the NOTIFICATION code and subcode
 """
@@ -60,6 +61,10 @@ class RuntimeFailure(PeerlabError):
 
 class Unsupported(RuntimeFailure):
     """This machine or daemon cannot do what was asked. The text says what is missing and how to mend it."""
+
+
+class LabBroken(RuntimeFailure):
+    """A running lab lost its supervisor, its tap or its event log. What it had shown until then is kept."""
 
 
 class TimedOut(PeerlabError):

@@ -36,7 +36,7 @@ from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router import engine
 from peerlab.router.engine import SUPPORTED, Engine, Opens, check_release, warm_up
 from peerlab.router.engine_protocol import RoleCapability, SessionProtocol, check_role
-from peerlab.router.engine_session import STATES, SessionPeer
+from peerlab.router.engine_session import STATES, HoldTimer, SessionPeer
 from peerlab.router.loop import Loop
 
 PEER = PeerConfig(
@@ -99,6 +99,14 @@ def neighbor(tmp_path: Path) -> Any:
     assert parsed.reload() is True, parsed.error
     (found,) = parsed.neighbors.values()
     return found
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[Engine, Loop, Diary]]:
+    loop, diary = Loop(), Diary()
+    it = Engine(loop, diary)
+    yield it, loop, diary
+    it.stop()
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
@@ -227,6 +235,27 @@ def test_timers_say_when_they_are_due() -> None:
     assert (expired.value.code, expired.value.subcode) == (4, 0)
 
 
+def test_our_hold_timer_is_exact_where_exabgp_counts_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.9
+    monkeypatch.setattr("peerlab.router.engine_session.time.time", lambda: now)
+    timer = HoldTimer(lambda: "s", 3)
+    now = 1003.89
+    assert timer.check_ka_timer(_NOP)  # 2.99 s of silence
+    now = 1003.9
+    with pytest.raises(Notify) as expired:
+        timer.check_ka_timer(_NOP)
+    assert (expired.value.code, expired.value.subcode) == (4, 0)
+    assert timer.check_ka_timer(KeepAlive())  # whatever was read starts it anew, late as it is
+    now = 1006.89
+    assert timer.check_ka_timer(_NOP)
+    off = HoldTimer(lambda: "s", 0)
+    now = 9999.0
+    assert off.check_ka_timer(_NOP)
+    off.check_ka(KeepAlive())  # one may come with the OPEN
+    with pytest.raises(Notify):
+        off.check_ka(KeepAlive())
+
+
 def test_role_is_still_unknown_to_exabgp_itself() -> None:
     """When ExaBGP learns capability 9, ours must go."""
     assert Capability.registered_capability[9] is RoleCapability
@@ -263,6 +292,18 @@ def test_our_open_has_the_capabilities_that_are_wanted_and_no_others(neighbor: A
     check_role(protocol.sent_open, BgpRole.PROVIDER, strict=True)
 
 
+def test_the_listener_keeps_its_sockets_and_what_it_accepted_where_they_are_looked_for(
+    running: tuple[Engine, Loop, Diary],
+) -> None:
+    listener = Listener(running[0])
+    assert listener._sockets == listener._accepted == {}
+    assert listener.incoming() is False
+    source = inspect.getsource(Listener._listen)
+    assert "self._sockets[sock] = (local_ip.top(), local_port, peer_ip.top(), use_md5)" in source
+    for asked in ("reactor.peers()", "reactor.neighbor(key)", "reactor.handle_connection(key, connection)"):
+        assert asked in inspect.getsource(Listener.new_connections)
+
+
 def test_a_connection_is_its_socket_and_its_largest_message() -> None:
     left, right = socket.socketpair()
     connection = Connection.__new__(Connection)
@@ -280,14 +321,6 @@ def test_the_log_is_replaceable_where_everybody_finds_it() -> None:
     assert exabgp.reactor.peer.log is log
     log.warning(lambda: "never evaluated", source="x")
     assert Notification(6, 2, b"").code == 6
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[Engine, Loop, Diary]]:
-    loop, diary = Loop(), Diary()
-    it = Engine(loop, diary)
-    yield it, loop, diary
-    it.stop()
 
 
 def test_a_session_without_a_neighbor_in_the_file_is_refused(

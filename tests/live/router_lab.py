@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.policy import Policy, Verdict
 from peerlab.controller.router_client import RouterClient
 from peerlab.daemons import exabgp
-from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec, ZygoteSpec
+from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec, ProcessExit, ZygoteSpec
 from peerlab.runtime.namespaces import NamespaceRuntime, start_cell
 
 ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
@@ -100,8 +101,18 @@ class RouterLab:
         client = await self.client(node)
         self.clients[node] = client
         told = self.notices.setdefault(node, [])
-        await client.subscribe(told.append)
+        await client.subscribe(lambda facts: None, told.append)
         return client
+
+    async def kill(self, node: str, number: int = signal.SIGKILL) -> ProcessExit:
+        """End a router's present life, and wait until it has ended: its socket would take connections until then."""
+        name = f"router{self.incarnations[node]}"
+        exits = self.runtime.exits()
+        await self.runtime.signal(node, name, number)
+        async for ended in exits:
+            if (ended.node, ended.process) == (node, name):
+                return ended
+        raise AssertionError(f"nobody told of the end of {name} at {node}")
 
     async def client(self, node: str) -> RouterClient:
         """One more client of a router."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 import msgspec
@@ -64,7 +63,7 @@ def test_an_origin_survives_its_router(tmp_path: Path) -> None:
         async with two_routers(tmp_path, *pair(BOTH)) as lab:
             await lab.clients["a"].ask(Originate(prefix=Prefix("203.0.113.0/24")))
             assert await lab.clients["b"].wait("best", WITHIN, prefix="203.0.113.0/24")
-            await lab.runtime.signal("a", "router1", signal.SIGKILL)
+            await lab.kill("a")
             assert await lab.clients["b"].wait("no-best", WITHIN, prefix="203.0.113.0/24")
             assert await lab.kernel("b", Family.IPV4) == {}
             await lab.restart("a")
@@ -81,7 +80,7 @@ def test_a_router_clears_only_its_own_leftovers(tmp_path: Path) -> None:
             await lab.clients["a"].ask(Originate(prefix=Prefix("203.0.113.0/24"), attributes=PathAttributes(med=7)))
             await lab.until(lambda: lab.kernel("a", Family.IPV4), "the blackhole route")
             # It leaves its route behind; the origin is not in its configuration, for it had a MED.
-            await lab.runtime.signal("a", "router1", signal.SIGKILL)
+            await lab.kill("a")
             await lab.restart("a")
             assert await lab.kernel("a", Family.IPV4) == {}
             assert "198.51.100.0/24" in [r.destination for r in await lab.runtime.kernel_routes("a", "ipv4")]
@@ -104,6 +103,27 @@ def test_a_dead_wire_takes_its_routes_out_and_they_return_with_it(tmp_path: Path
                 await lab.runtime.set_link(end, "e0", True)
             for family, prefix in zip(Family, origin["originate"], strict=True):
                 assert await b.wait("best", WITHIN, prefix=prefix)
+                assert (await lab.kernel("b", family))[prefix].device == "e0"
+            assert not [n for n in lab.notices["b"] if n["event"] == "router-notice"]
+
+    run(story())
+
+
+def test_a_wire_that_flaps_faster_than_anybody_looks_ends_with_every_route_in_place(tmp_path: Path) -> None:
+    """The kernel throws routes out at each loss; that nothing seems to have changed afterwards must not fool us."""
+
+    async def story() -> None:
+        origin = {"originate": prefixes("203.0.113.0/24", "2001:db8:f00::/48")}
+        async with two_routers(tmp_path, *pair(BOTH, left=origin)) as lab:
+            b = lab.clients["b"]
+            await lab.established("b", "s4", "s6")
+            for n in range(10):
+                end = "ab"[n % 2]
+                await lab.runtime.set_link(end, "e0", False)
+                await lab.runtime.set_link(end, "e0", True)
+            for family, prefix in zip(Family, origin["originate"], strict=True):
+                assert await b.wait("best", WITHIN, prefix=prefix)
+                assert await b.wait("quiet", WITHIN)
                 assert (await lab.kernel("b", family))[prefix].device == "e0"
             assert not [n for n in lab.notices["b"] if n["event"] == "router-notice"]
 
@@ -229,7 +249,7 @@ def test_clients_that_vanish_do_not_matter(tmp_path: Path) -> None:
             since = (await lab.session("a", "s4")).since
             for _ in range(3):
                 client = await lab.client("a")
-                await client.subscribe(lambda notice: None)
+                await client.subscribe(lambda facts: None, lambda notice: None)
                 waiting = asyncio.ensure_future(client.wait("down", 30.0, session="s4"))
                 await asyncio.sleep(0)
                 client._writer.transport.abort()  # as a killed process does

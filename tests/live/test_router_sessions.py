@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from router_lab import WITHIN, pair, peers, run, two_routers, with_ends
 
 from peerlab.bgp.attributes import BgpRole, Family
 from peerlab.router.protocol import AddPeers, OpenSession, RemovePeers, ShutSession
-from peerlab.runtime.base import Impairment
+from peerlab.runtime.base import Impairment, RouteSpec
 
 pytestmark = pytest.mark.live
 
@@ -101,6 +102,21 @@ def test_a_strict_end_refuses_silence_about_roles(tmp_path: Path) -> None:
             assert not await lab.clients["a"].wait("established", 1.0, session="s")
             assert "Role Mismatch" in (await lab.session("a", "s")).last_error
             assert "NOTIFICATION received: OPEN Message Error/Role Mismatch" in (await lab.session("b", "s")).last_error
+
+    run(story())
+
+
+def test_a_peer_that_is_not_there_is_named_as_what_it_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with two_routers(tmp_path) as lab:
+            config, _ = pair([peers("s", Family.IPV4, "a", "b")])
+            await lab.start(config)
+
+            async def refused() -> bool:
+                return (await lab.session("a", "s")).last_error == "no TCP connection: Connection refused"
+
+            await lab.until(refused, "the refusal")
+            assert (await lab.session("a", "s")).state == "Connect"
 
     run(story())
 
@@ -211,7 +227,7 @@ def test_a_killed_router_is_noticed_and_its_next_life_comes_back(tmp_path: Path)
     async def story() -> None:
         async with two_routers(tmp_path, *pair([peers("s", Family.IPV4, "a", "b")])) as lab:
             await lab.established("a", "s")
-            await lab.runtime.signal("b", "router1", signal.SIGKILL)
+            await lab.kill("b")
             assert await lab.clients["a"].wait("down", WITHIN, session="s")
             await lab.restart("b")
             await lab.established("a", "s")
@@ -223,10 +239,7 @@ def test_a_stopped_router_says_goodbye(tmp_path: Path) -> None:
     async def story() -> None:
         async with two_routers(tmp_path, *pair([peers("s", Family.IPV4, "a", "b")])) as lab:
             await lab.established("a", "s")
-            exits = lab.runtime.exits()
-            await lab.runtime.signal("b", "router1", signal.SIGTERM)
-            ended = await anext(aiter(exits))
-            assert (ended.node, ended.code) == ("b", 0)
+            assert (await lab.kill("b", signal.SIGTERM)).code == 0
             assert await lab.clients["a"].wait("down", WITHIN, session="s")
             assert 'Administrative Shutdown "router b stops"' in (await lab.session("a", "s")).last_error
 
@@ -245,5 +258,38 @@ def test_a_dead_wire_ends_its_sessions_at_once_and_they_return_with_it(tmp_path:
                     assert (await lab.session(node, session)).last_error == "no carrier on e0"
             await lab.runtime.set_link("b", "e0", True)
             await lab.established("a", "s4", "s6")
+
+    run(story())
+
+
+KNOCK = """
+import socket, sys
+with socket.socket() as caller:
+    caller.settimeout(0.5)
+    caller.bind((sys.argv[1], 0))
+    try:
+        caller.connect((sys.argv[2], 179))
+    except TimeoutError:
+        print("no answer")
+    else:
+        print("open")
+"""
+
+
+def test_strangers_get_no_answer_on_port_179_and_no_port_is_open_at_an_active_end(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with two_routers(tmp_path, *pair([peers("s", Family.IPV4, "a", "b")])) as lab:
+            await lab.established("a", "s")
+            await lab.runtime.set_addresses("a", "e0", add=["192.0.2.64/32"])
+            await lab.runtime.set_routes(add=[RouteSpec(node="b", destination="192.0.2.64/32", via="192.0.2.0")])
+
+            async def knock(node: str, source: str, target: str) -> str:
+                done = await lab.runtime.run(node, (sys.executable, "-c", KNOCK, source, target), WITHIN)
+                return (done.stdout or done.stderr).decode().strip()
+
+            assert await knock("a", "192.0.2.0", "192.0.2.1") == "open"  # the neighbour's address: the probe works
+            assert await knock("a", "192.0.2.64", "192.0.2.1") == "no answer"
+            assert "Connection refused" in await knock("b", "192.0.2.1", "192.0.2.0")
+            assert (await lab.session("b", "s")).flaps == 0
 
     run(story())

@@ -18,7 +18,8 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``hold_time`` seconds. ``max_prefix`` counts routes pre-policy and ends the session with Cease/1 (RFC 4486).
     ``relation`` is what the remote AS is to us; ``local_role`` is announced when set (RFC 9234) and OTC follows it.
-    ``multihop`` is True for sessions between loopbacks.
+    ``multihop`` is True for sessions between loopbacks. ``four_octet_as`` False leaves capability 65 out: an OLD
+    speaker in the words of RFC 6793, whose own AS number has to fit two octets.
     """
 
     session: str
@@ -44,6 +45,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     enforce_first_as: bool = True
     next_hop_self: bool = False
     interface: str | None = None
+    four_octet_as: bool = True
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import click
 
 from peerlab.bgp.attributes import Prefix
+from peerlab.cli.labs import chosen_lab
 from peerlab.cli.output import run
-from peerlab.cli.routing import attached, canonical_prefix, lab_option
+from peerlab.cli.routing import canonical_prefix, lab_option
 from peerlab.controller import fault as faults
+from peerlab.controller.attached import attach_desk
 from peerlab.controller.lab import Lab
 
 
-def _with_lab(lab: str | None, act: Callable[[Lab], Awaitable[str]]) -> None:
+def _with_lab(lab: str | None, act: Callable[[Lab], Coroutine[Any, Any, str]]) -> None:
     async def work() -> str:
-        held = await attached(lab)
+        held = (await attach_desk(chosen_lab(lab))).lab
         try:
-            return await act(held)
+            return await held.while_it_lasts(act(held))
         finally:
             await held.close()
 
@@ -26,10 +29,13 @@ def _with_lab(lab: str | None, act: Callable[[Lab], Awaitable[str]]) -> None:
 
 @click.group()
 def fault() -> None:
-    """Take links down, kill routers, lose packets, announce what one must not; and undo it.
+    """Break the lab on purpose, and mend it.
+
+    Links down and up, one way too; routers killed; a metro out; packets lost; a hijack or a leak announced. Every
+    fault is written to the event log.
 
     \b
-    Example:  peerlab fault link-down ams-edge-1:isp-ams
+    Example:  peerlab fault link-down ams-edge-1:fab-ams-1
     """
 
 
@@ -40,7 +46,7 @@ def link_down(link: str, lab: str | None) -> None:
     """Take a link down; both ends lose carrier. LINK is an id or NODE:NODE.
 
     \b
-    Example:  peerlab fault link-down ams-edge-1:isp-ams
+    Example:  peerlab fault link-down ams-edge-1:fab-ams-1
     """
 
     async def act(held: Lab) -> str:
@@ -58,7 +64,7 @@ def link_up(link: str, lab: str | None) -> None:
     """Put a link up again.
 
     \b
-    Example:  peerlab fault link-up ams-edge-1:isp-ams
+    Example:  peerlab fault link-up ams-edge-1:fab-ams-1
     """
 
     async def act(held: Lab) -> str:
@@ -77,7 +83,7 @@ def silence(link: str, from_node: str | None, lab: str | None) -> None:
     """Lose every packet of a link while its carrier stays up.
 
     \b
-    Example:  peerlab fault silence ams-edge-1:isp-ams --from isp-ams
+    Example:  peerlab fault silence ams-edge-1:fab-ams-1 --from fab-ams-1
     """
 
     async def act(held: Lab) -> str:
@@ -94,10 +100,12 @@ def silence(link: str, from_node: str | None, lab: str | None) -> None:
 @click.option("--delay", type=click.FloatRange(0), default=0.0, help="Milliseconds of delay each way.")
 @lab_option
 def degrade(link: str, loss: float, delay: float, lab: str | None) -> None:
-    """Lose a share of a link's packets, or delay them where this kernel can.
+    """Lose a share of a link's packets, or delay them.
+
+    Loss works everywhere; delay needs netem in the kernel (`peerlab doctor`).
 
     \b
-    Example:  peerlab fault degrade ams-edge-1:isp-ams --loss 5
+    Example:  peerlab fault degrade ams-edge-1:fab-ams-1 --loss 5
     """
 
     async def act(held: Lab) -> str:
@@ -115,7 +123,7 @@ def clear(link: str, lab: str | None) -> None:
     """Undo silence and degrade.
 
     \b
-    Example:  peerlab fault clear ams-edge-1:isp-ams
+    Example:  peerlab fault clear ams-edge-1:fab-ams-1
     """
 
     async def act(held: Lab) -> str:
@@ -130,7 +138,7 @@ def clear(link: str, lab: str | None) -> None:
 @click.argument("node")
 @lab_option
 def kill_router(node: str, lab: str | None) -> None:
-    """Kill a router's process with SIGKILL; its kernel goes on forwarding.
+    """Kill a router: its kernel goes on forwarding.
 
     \b
     Example:  peerlab fault kill-router ams-edge-1
@@ -200,10 +208,10 @@ def metro_up(metro: str, lab: str | None) -> None:
 @click.option("--stop", is_flag=True, help="End the hijack.")
 @lab_option
 def hijack(node: str, prefix: str, stop: bool, lab: str | None) -> None:
-    """Originate somebody else's prefix at a router of any AS.
+    """Originate somebody else's prefix at a router.
 
     \b
-    Example:  peerlab fault hijack observer-1 203.0.113.0/24
+    Example:  peerlab fault hijack adatum-1 198.18.33.0/24
     """
     wanted = Prefix(canonical_prefix(prefix))
 
@@ -225,10 +233,12 @@ def hijack(node: str, prefix: str, stop: bool, lab: str | None) -> None:
 @click.option("--stop", is_flag=True, help="Withdraw the leak.")
 @lab_option
 def leak(node: str, session: str, prefix: str, stop: bool, lab: str | None) -> None:
-    """Announce a route that a router holds on a session where it does not belong (RFC 7908).
+    """Announce a route where it does not belong.
+
+    A route that the router holds, past its export policy, on the session given (a route leak, RFC 7908).
 
     \b
-    Example:  peerlab fault leak isp-ams isp-ams--transit-a-ipv4 198.18.0.0/16
+    Example:  peerlab fault leak fab-ams-1 fab-ams-1--woodgrove-1.v4 198.18.1.0/24
     """
     wanted = Prefix(canonical_prefix(prefix))
 

@@ -10,9 +10,10 @@ import click
 from peerlab.cli.output import run
 from peerlab.cli.routing import attached, lab_option
 from peerlab.controller.lab import Lab
-from peerlab.errors import RefusedError, Unsupported
+from peerlab.errors import Unsupported
 from peerlab.runtime.namespaces import NamespaceRuntime
 from peerlab.runtime.terminal import interact
+from peerlab.topology.mistake import no_such
 
 SHELL_FALLBACK = "/bin/sh"
 SIGNAL_EXIT_BASE = 128
@@ -23,7 +24,7 @@ async def _run_attached(lab: Lab, node: str, argv: tuple[str, ...]) -> int:
     """Run a command in a node on this terminal. Returns its exit code."""
     names = [known.name for known in lab.model.nodes]
     if node not in names:
-        raise RefusedError("NoSuchNode", f"no node {node} in this lab; there are {', '.join(names)}")
+        raise no_such("node", node, names)
     if not isinstance(lab.runtime, NamespaceRuntime):
         raise Unsupported(f"a terminal inside {node} needs the namespace runtime")
     name = f"exec-{os.getpid()}"
@@ -48,10 +49,13 @@ def _enter(lab: str | None, node: str, argv: tuple[str, ...]) -> None:
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_command(node: str, command: tuple[str, ...], lab: str | None) -> None:
-    """Run a command inside a node; ends with the command's own exit code.
+    """Run a command inside a node; its exit code is ours.
+
+    Any program of this machine can be run: it sees the node's interfaces, routes and /proc. Pipes work.
 
     \b
     Example:  peerlab exec ams-edge-1 ip route show
+              peerlab exec contoso-pc ping -c 3 198.18.0.2
     """
     _enter(lab, node, command)
 

@@ -7,23 +7,31 @@ from pathlib import Path
 import click
 
 from peerlab.cli.output import json_option, print_json, print_table, run
+from peerlab.controller.attached import attach_desk
 from peerlab.controller.lab import Lab
 from peerlab.controller.plan import Intent, View, plan
-from peerlab.errors import RefusedError
+from peerlab.errors import InputError, Problem, RefusedError
 from peerlab.evidence.snapshot import NodeSnapshot
 from peerlab.evidence.store import LabStore
 from peerlab.runtime.namespaces import list_labs
 from peerlab.topology.load import load
+from peerlab.topology.mistake import no_such
+from peerlab.topology.model import LabModel, Node
 
 topology_argument = click.argument("topology", type=click.Path(path_type=Path))
 lab_argument = click.argument("lab", required=False)
+
+
+def running_labs() -> tuple[str, ...]:
+    """The labs that run and keep their evidence here; those under another ``PEERLAB_STATE`` are left alone."""
+    return tuple(name for name in list_labs() if LabStore.exists(name))
 
 
 def chosen_lab(name: str | None) -> str:
     """The named lab, or the only one that runs. Raises RefusedError when that is ambiguous."""
     if name:
         return name
-    running = list_labs()
+    running = running_labs()
     if len(running) == 1:
         return running[0]
     if not running:
@@ -38,6 +46,9 @@ def chosen_lab(name: str | None) -> str:
 def up(topology: Path, name: str | None, as_json: bool) -> None:
     """Build a lab and leave it running.
 
+    Every session is Established but those of Microsoft.Peering connections: nothing has been asked of Microsoft
+    yet. `peerlab rehearse` does that.
+
     \b
     Example:  peerlab up topologies/direct.yaml --name direct-2
     """
@@ -51,7 +62,8 @@ def up(topology: Path, name: str | None, as_json: bool) -> None:
             else:
                 sessions = len(lab.expected_sessions())
                 click.echo(f"lab {lab.store.name} is up: {len(model.nodes)} nodes, {sessions} sessions Established")
-                click.echo(f"next: peerlab sessions {lab.store.name}; peerlab down {lab.store.name}")
+                click.echo(f"look around:   peerlab sessions {lab.store.name}")
+                click.echo(f"take it down:  peerlab down {lab.store.name}")
         finally:
             await lab.close()
 
@@ -63,17 +75,22 @@ def up(topology: Path, name: str | None, as_json: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="Every lab of yours.")
 @click.option("--keep-evidence", is_flag=True, help="Leave the event log, trace and snapshots in place.")
 def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
-    """Take a lab down: processes, namespaces and, unless kept, its evidence.
+    """Take a lab down, with its evidence unless kept.
 
     \b
     Example:  peerlab down direct
+              peerlab down --all --keep-evidence
     """
 
     async def end(name: str) -> None:
         held = await Lab.attach(name)
-        await held.down(keep_evidence)
+        try:
+            if keep_evidence:
+                await held.tap.flush()
+        finally:
+            await held.down(keep_evidence)
 
-    running = list_labs()
+    running = running_labs()
     names = running if every else [lab or chosen_lab(None)]
     for name in names:
         if name in running:
@@ -84,7 +101,7 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
                 LabStore.open(name).remove()
             click.echo(f"lab {name} was not running; what it had left is {'kept' if keep_evidence else 'removed'}")
         else:
-            raise RefusedError("NoSuchLab", f"there is no lab {name}; `peerlab ls` shows those that run")
+            raise no_such("lab", name, sorted({*running, *LabStore.names()}))
     if every:
         for name in LabStore.names():
             if name not in running and not keep_evidence:
@@ -95,7 +112,7 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
 @click.command()
 @json_option
 def ls(as_json: bool) -> None:
-    """List your labs: those that run and those that left evidence.
+    """Your labs: those that run and those that left evidence.
 
     \b
     Example:  peerlab ls --json
@@ -105,7 +122,7 @@ def ls(as_json: bool) -> None:
         {
             "lab": name,
             "state": "running" if name in running else "evidence only",
-            "directory": str(LabStore.where(name)),
+            "directory": str(LabStore.where(name)) if LabStore.exists(name) else "under another PEERLAB_STATE",
         }
         for name in sorted(running | set(LabStore.names()))
     ]
@@ -122,40 +139,51 @@ def ls(as_json: bool) -> None:
 @click.option("--node", help="Only this node.")
 @json_option
 def inspect(lab: str | None, node: str | None, as_json: bool) -> None:
-    """Show what a lab is now: nodes, addresses, sessions, routes, read from the lab itself.
+    """What a lab is now: nodes, addresses, sessions, routes.
+
+    All of it is read from the routers and kernels of the lab, nothing from the topology. --json holds the whole
+    snapshot, every RIB included.
 
     \b
     Example:  peerlab inspect peering-service --node ams-edge-1
     """
 
-    async def read() -> dict[str, NodeSnapshot]:
+    async def read() -> tuple[LabModel, dict[str, NodeSnapshot]]:
         held = await Lab.attach(chosen_lab(lab))
         try:
-            return (await held.look()).nodes
+            if node is not None and node not in (names := [known.name for known in held.model.nodes]):
+                raise no_such("node", node, names)
+            return held.model, (await held.look()).nodes
         finally:
             await held.close()
 
-    nodes = run(read())
-    if node is not None:
-        if node not in nodes:
-            raise RefusedError("NoSuchNode", f"no node {node}; there are {', '.join(sorted(nodes))}")
-        nodes = {node: nodes[node]}
+    model, every = run(read())
+    nodes = every if node is None else {node: every[node]}
     if as_json:
         print_json(nodes)
         return
     for name, seen in nodes.items():
-        click.echo(click.style(name, bold=True))
-        for interface, addresses in sorted(seen.addresses.items()):
-            carrier = "" if seen.carrier.get(interface, True) else "  NO CARRIER"
-            click.echo(f"  {interface:<15} {' '.join(addresses)}{carrier}")
-        for fact in seen.sessions:
-            click.echo(
-                f"  {fact.session:<40} {fact.state:<12} "
-                f"received {fact.received} accepted {fact.accepted} advertised {fact.advertised}"
-            )
-        if seen.loc_rib:
-            best = sum(1 for route in seen.loc_rib if route.best)
-            click.echo(f"  {best} best routes, {len(seen.kernel)} in the kernel")
+        _print_node(model.node(name), seen)
+
+
+def _print_node(node: Node, seen: NodeSnapshot) -> None:
+    """One node as read from the lab. Addresses that every interface has (loopback, link-local) are left out."""
+    what = " ".join(filter(None, (node.kind.value, f"AS{node.asn}" if node.asn else "", node.metro)))
+    dead = click.style(f"  DEAD: {seen.dead}", fg="red") if seen.dead else ""
+    click.echo(f"{click.style(node.name, bold=True)}  {what}{dead}")
+    for interface, addresses in sorted(seen.addresses.items()):
+        told = [one for one in addresses if one not in ("127.0.0.1/8", "::1/128") and not one.startswith("fe80:")]
+        down = "" if seen.carrier.get(interface, True) else click.style("  NO CARRIER", fg="red")
+        if told or down:
+            click.echo(f"  {interface:<15} {' '.join(told)}{down}")
+    width = max((len(fact.session) for fact in seen.sessions), default=0)
+    for fact in seen.sessions:
+        click.echo(
+            f"  {fact.session:<{width}} {fact.state:<11} recv {fact.received} acc {fact.accepted} adv {fact.advertised}"
+        )
+    if node.is_router and not seen.dead:
+        best = sum(1 for route in seen.loc_rib if route.best)
+        click.echo(f"  {best} best routes in Loc-RIB, {len(seen.kernel)} routes in the kernel")
 
 
 @click.command("plan")
@@ -163,15 +191,18 @@ def inspect(lab: str | None, node: str | None, as_json: bool) -> None:
 @click.option("--lab", help="Compare with this running lab instead of with nothing.")
 @json_option
 def plan_command(topology: Path, lab: str | None, as_json: bool) -> None:
-    """Print the very steps that would be carried out, with reasons, and carry out none.
+    """The steps that `up` would carry out, with reasons.
+
+    Nothing is carried out. With --lab: the steps from that running lab to the topology.
 
     \b
     Example:  peerlab plan topologies/direct.yaml
+              peerlab plan topologies/direct.yaml --lab direct
     """
     model = load(topology)
 
     async def against(name: str) -> tuple[object, ...]:
-        held = await Lab.attach(name)
+        held = (await attach_desk(name)).lab
         try:
             held.model = model
             return await held.plan()
@@ -194,17 +225,26 @@ def plan_command(topology: Path, lab: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("topologies", nargs=-1, required=True, type=click.Path(path_type=Path))
 def validate(topologies: tuple[Path, ...]) -> None:
-    """Read topologies and report every mistake at once; start nothing.
+    """Check topologies; report every mistake at once.
+
+    Starts nothing. Ends with 3 when one of the files is wrong, after all have been read.
 
     \b
     Example:  peerlab validate topologies/*.yaml
     """
+    problems: list[Problem] = []
     for topology in topologies:
-        model = load(topology)
+        try:
+            model = load(topology)
+        except InputError as error:
+            problems += error.problems
+            continue
         click.echo(
             f"{topology}: {len(model.nodes)} nodes, {len(model.links)} links, {len(model.sessions)} sessions, "
-            f"{len(model.peerings)} peerings"
+            f"{len(model.peerings)} peering{'' if len(model.peerings) == 1 else 's'}"
         )
+    if problems:
+        raise InputError(problems)
 
 
 COMMANDS = (up, down, ls, inspect, plan_command, validate)

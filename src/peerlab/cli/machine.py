@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import click
 
 from peerlab.cli.labs import topology_argument
-from peerlab.cli.output import json_option, print_json
+from peerlab.cli.output import columns, json_option, print_json, save
 from peerlab.report.graph import svg
 from peerlab.report.mermaid import mermaid
-from peerlab.runtime.machine import examine
+from peerlab.runtime.machine import Fact, examine
 from peerlab.topology.load import load
 from peerlab.topology.schema import json_schema
 
@@ -20,28 +21,45 @@ MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("??", "yellow")}
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Say what this machine can and cannot do for a lab, and how to mend it.
+    """What this machine can and cannot do for a lab.
+
+    Tries the kernel in namespaces of its own, changes nothing, and says how to mend what is missing. Ends with 4
+    when no lab can run here.
 
     \b
     Example:  peerlab doctor
     """
     facts = examine()
+    lacking = [fact.subject for fact in facts if fact.required and fact.ok is False]
     if as_json:
         print_json(facts)
-        return
-    for fact in facts:
-        mark, colour = MARKS[fact.ok]
-        click.echo(f"{click.style(mark, fg=colour)}  {fact.subject}: {fact.found}")
-        if not fact.ok and fact.how_to_mend:
-            click.echo(f"      {fact.how_to_mend}")
-    if any(fact.required and fact.ok is False for fact in facts):
-        click.echo("this machine cannot run a lab yet")
+    else:
+        for fact in facts:
+            _print_fact(fact)
+        click.echo()
+        if lacking:
+            click.echo(f"this machine cannot run a lab yet: {', '.join(lacking)}")
+        else:
+            click.echo("this machine can run labs; next: peerlab rehearse topologies/minimal.yaml")
+    if lacking:
         raise click.exceptions.Exit(4)
+
+
+def _print_fact(fact: Fact) -> None:
+    mark, colour = MARKS[fact.ok]
+    if fact.ok is False and not fact.required:
+        colour = "yellow"
+    click.echo(f"{click.style(mark, fg=colour)}  {fact.subject}: {fact.found}")
+    if not fact.ok and fact.how_to_mend:
+        indent = " " * 6
+        click.echo(textwrap.fill(fact.how_to_mend, columns(), initial_indent=indent, subsequent_indent=indent))
 
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of the topology language, for completion in an editor.
+    """The JSON Schema of the topology language.
+
+    An editor that reads JSON Schema completes topologies and marks mistakes with it.
 
     \b
     Example:  peerlab schema > peerlab.schema.json
@@ -64,7 +82,7 @@ def graph(topology: Path, form: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
     else:
-        output.write_text(text)
+        save(output, text)
         click.echo(f"{output}: {len(text)} characters")
 
 

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from pathlib import Path
 
 import click
 
 from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
-from peerlab.cli.output import json_option, run
-from peerlab.controller.lab import Lab
+from peerlab.cli.output import check_writable, columns, json_option, run, save, wants_colour
+from peerlab.cli.progress import Progress
+from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.resumption import carry_on, take_up
+from peerlab.controller.storyline import SCENES
 from peerlab.controller.storyline import rehearse as play_story
 from peerlab.errors import InputError, Problem
 from peerlab.evidence.store import LabStore
+from peerlab.evidence.story import Phase
+from peerlab.evidence.trace import Trace
 from peerlab.report.exit_code import exit_code
 from peerlab.report.json import findings_json
 from peerlab.report.junit import junit_xml
 from peerlab.report.text import verdict_table
+from peerlab.runtime.namespaces import list_labs
 from peerlab.topology.load import load
+from peerlab.topology.mistake import did_you_mean
 from peerlab.verify.catalogue import CATALOGUE, judge_all
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding
 
-
-def _width() -> int:
-    """Columns of the terminal, never more than is readable."""
-    return min(shutil.get_terminal_size((100, 40)).columns, 140)
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
+UP = "up"
+"""What the progress calls the building of the lab, which comes before the first phase."""
 
 
 @click.command()
@@ -45,32 +39,62 @@ def _write(path: Path | None, text: str) -> None:
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts as JUnit XML to this file.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts as JSON to this file.")
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end.")
-@click.option("--verbose", "-v", is_flag=True, help="Show the evidence of passed checks too.")
+@click.option("--resume", is_flag=True, help="Carry on in the lab that a killed rehearsal has left running.")
+@click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 def rehearse(
-    topology: Path, name: str | None, junit: Path | None, json_file: Path | None, keep: bool, verbose: bool
+    topology: Path,
+    name: str | None,
+    junit: Path | None,
+    json_file: Path | None,
+    keep: bool,
+    resume: bool,
+    verbose: bool,
 ) -> None:
-    """Play the whole turn-up on a fresh lab and end in a table of verdicts.
+    """Play the whole turn-up on a fresh lab; end in verdicts.
 
     Exit code: 0 every check passed, 1 one failed, 2 none failed but some are inconclusive, 3 bad input, 4 the lab
     broke.
 
     \b
     Example:  peerlab rehearse topologies/peering-service.yaml --junit verdicts.xml
+              peerlab rehearse topologies/peering-service.yaml --resume --keep
     """
     model = load(topology)
+    for file in (junit, json_file):
+        check_writable(file)
     began = time.monotonic()
+    titles = {scene.phase.value: scene.title for scene in SCENES}
+    progress = Progress(
+        titles
+        | {UP: f"{len(model.nodes)} nodes, {len(model.links)} links, {len(model.sessions)} sessions to come"}
+        | {Phase.VERDICT: f"{len(CATALOGUE)} checks judge the evidence"}
+    )
 
     def tell(text: str) -> None:
-        click.echo(f"{time.monotonic() - began:6.2f} s  {text}")
+        if text not in titles.values():
+            progress.note(text)
 
     async def work() -> tuple[Lab, Evidence, tuple[Finding, ...]]:
-        lab = await Lab.up(model, topology.read_text(), name)
-        tell(f"lab {lab.store.name}: {len(model.nodes)} nodes, {len(lab.expected_sessions())} sessions Established")
+        progress.begin(UP)
         try:
-            evidence, findings = await play_story(lab, tell)
+            if resume:
+                taken = await take_up(name or model.name, tell)
+                lab, story = taken.lab, carry_on(taken)
+            else:
+                lab = await Lab.up(model, topology.read_text(), name)
+                story = play_story(lab, tell)
         except BaseException:
+            progress.end(ok=False)
+            raise
+        progress.end(ok=True)
+        lab.listeners.append(progress.hear)
+        try:
+            evidence, findings = await story
+        except BaseException as failure:
+            progress.end(ok=False)
             if not keep:
-                await lab.down()
+                await lab.down_after(failure)
+            await lab.close()
             raise
         if keep:
             await lab.close()
@@ -79,17 +103,24 @@ def rehearse(
         return lab, evidence, findings
 
     lab, evidence, findings = run(work())
+    lab_name = lab.store.name
     click.echo()
-    click.echo(verdict_table(findings, width=_width(), colour=sys.stdout.isatty(), verbose=verbose))
-    _write(junit, junit_xml(findings, lab.store.name))
-    _write(json_file, findings_json(findings, lab.store.name))
+    click.echo(verdict_table(findings, width=columns(), colour=wants_colour(), verbose=verbose))
+    click.echo(f"{lab_name}: from nothing to the verdict in {time.monotonic() - began:.1f} s")
+    for file, text in ((junit, junit_xml(findings, lab_name)), (json_file, findings_json(findings, lab_name))):
+        if file is not None:
+            save(file, text)
+            click.echo(f"{file} is written")
+    click.echo()
     if keep:
-        lab_name = lab.store.name
-        click.echo()
-        click.echo(f"the lab is up. Try:  peerlab sessions {lab_name}")
+        click.echo(f"The lab is up. Try:  peerlab sessions {lab_name}")
         click.echo(f"                     peerlab explain {_somebody(evidence)} --lab {lab_name}")
         click.echo(f"                     peerlab trace {lab_name} --kind update")
-        click.echo(f"take it down:        peerlab down {lab_name}")
+        click.echo(f"                     peerlab check {lab_name} --verbose")
+        click.echo(f"Take it down:        peerlab down {lab_name}")
+    else:
+        click.echo("The lab is gone. To look around in it, or at its evidence:")
+        click.echo(f"    peerlab rehearse {topology} --keep")
     raise click.exceptions.Exit(exit_code(findings))
 
 
@@ -108,37 +139,48 @@ def _somebody(evidence: Evidence) -> str:
 @click.command()
 @lab_argument
 @click.option("--id", "ids", multiple=True, help="Only this check; may be given several times.")
-@click.option("--verbose", "-v", is_flag=True, help="Show the evidence of passed checks too.")
+@click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 @json_option
 def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
-    """Judge what a lab's evidence shows so far, running or not.
+    """Judge a lab's evidence as it stands, running or not.
+
+    Exit codes as of `rehearse`.
 
     \b
-    Example:  peerlab check peering-service --id POL-02
+    Example:  peerlab check peering-service
+              peerlab check peering-service --id POL-02 --verbose
     """
-    known = {one.id for one in CATALOGUE}
+    known = [one.id for one in CATALOGUE]
     unknown = [one for one in ids if one not in known]
     if unknown:
-        raise InputError(
-            [Problem("--id", f"no check {one}", f"there are {', '.join(sorted(known))}") for one in unknown]
-        )
+        raise InputError([Problem("--id", f"there is no check {one}", did_you_mean(one, known)) for one in unknown])
 
-    async def gather(name: str) -> Evidence:
+    async def flushed(name: str) -> None:
         held = await Lab.attach(name)
         try:
-            return Evidence(
-                model=held.model, events=held.events, trace=await held.trace(), snapshots=dict(held.snapshots)
-            )
+            await held.tap.flush()
         finally:
             await held.close()
 
     name = lab if lab and LabStore.exists(lab) else chosen_lab(lab)
-    findings = judge_all(run(gather(name)), ids or None)
+    until = None
+    if name in list_labs():
+        until = now_ns()
+        run(flushed(name))
+    findings = judge_all(_kept(LabStore.open(name), until), ids or None)
     if as_json:
         click.echo(findings_json(findings, name))
     else:
-        click.echo(verdict_table(findings, width=_width(), colour=sys.stdout.isatty(), verbose=verbose))
+        click.echo(verdict_table(findings, width=columns(), colour=wants_colour(), verbose=verbose))
     raise click.exceptions.Exit(exit_code(findings))
+
+
+def _kept(store: LabStore, until: int | None) -> Evidence:
+    """What a lab has shown, as it stands in its directory; the capture is complete up to ``until``, when known."""
+    model = store.model()
+    captured = store.trace_path.read_bytes() if store.trace_path.exists() else b""
+    trace = Trace.from_pcapng(captured, model, until) if captured else Trace()
+    return Evidence(model=model, events=store.log().read(), trace=trace, snapshots=store.snapshots())
 
 
 COMMANDS = (rehearse, check)

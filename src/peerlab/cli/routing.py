@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from ipaddress import ip_network
 
 import click
 
-from peerlab.bgp.attributes import PathAttributes
 from peerlab.cli.labs import chosen_lab, lab_argument
-from peerlab.cli.output import json_option, print_json, print_table, run
+from peerlab.cli.output import columns, json_option, print_json, print_table, run
 from peerlab.controller.lab import Lab
-from peerlab.errors import InputError, Problem, RefusedError
+from peerlab.controller.observe import read_sessions
+from peerlab.errors import InputError, Problem
 from peerlab.evidence.snapshot import RouteFact, SessionFact
+from peerlab.report.explanation import explain as explanation
+from peerlab.report.ladder import describe
 from peerlab.router.protocol import Explanation
+from peerlab.topology.mistake import no_such
 
+ESTABLISHED = "Established"
 VIEWS = ("loc-rib", "adj-rib-in-pre", "adj-rib-in-post", "adj-rib-out")
 
 lab_option = click.option("--lab", help="Which lab; the only one that runs if left out.")
@@ -24,11 +30,11 @@ async def attached(lab: str | None) -> Lab:
     return await Lab.attach(chosen_lab(lab))
 
 
-def check_node(lab: Lab, node: str) -> None:
+def check_router(lab: Lab, node: str) -> None:
     """Raises RefusedError when the lab has no router of that name."""
     routers = [n.name for n in lab.model.nodes if n.is_router]
     if node not in routers:
-        raise RefusedError("NoSuchRouter", f"no router {node} in this lab; there are {', '.join(routers)}")
+        raise no_such("router", node, routers)
 
 
 def canonical_prefix(text: str) -> str:
@@ -46,47 +52,48 @@ def canonical_prefix(text: str) -> str:
 def sessions(lab: str | None, node: str | None, as_json: bool) -> None:
     """Every BGP session, as both of its ends report it now.
 
+    RECV: routes received, before policy. ACC: accepted by the import policy. ADV: advertised. --json holds more:
+    timers, capabilities, roles, flaps, the last error.
+
     \b
     Example:  peerlab sessions peering-service --node ams-edge-1
     """
 
-    async def read() -> list[SessionFact]:
+    async def read() -> tuple[tuple[SessionFact, ...], tuple[str, ...]]:
         held = await attached(lab)
         try:
             if node is not None:
-                check_node(held, node)
+                check_router(held, node)
             names = [node] if node else [n.name for n in held.model.nodes if n.is_router]
-            return [fact for name in names for fact in await (await held.router(name)).sessions()]
+            return await read_sessions(names, held.runtime, held.router)
         finally:
             await held.close()
 
-    facts = run(read())
+    facts, dead = run(read())
+    for name in dead:
+        click.echo(f"{name}: its router is dead; `peerlab fault restart-router {name}` starts it again", err=True)
     if as_json:
         print_json(facts)
         return
     print_table(
-        ("NODE", "PEER", "AF", "STATE", "AS", "HOLD", "RECEIVED", "ACCEPTED", "ADVERTISED", "IMPORT", "LAST ERROR"),
+        ("NODE", "SESSION", "STATE", "PEER AS", "RECV", "ACC", "ADV", "IMPORT POLICY"),
         [
             (
-                f.node, f.peer, f.family.value, f.state, f.peer_as, f.hold_time, f.received, f.accepted,
-                f.advertised, f.import_policy.split("#")[0], f.last_error,
+                f.node, f.session, _state(f.state), f.peer_as, f.received, f.accepted, f.advertised,
+                f.import_policy.split("#")[0],
             )
             for f in facts
         ],
     )  # fmt: skip
+    for fact in facts:
+        if fact.state != ESTABLISHED and fact.last_error:
+            click.echo(
+                textwrap.fill(f"{fact.node} {fact.session}: {fact.last_error}", columns(), subsequent_indent="    ")
+            )
 
 
-def _describe(attributes: PathAttributes) -> str:
-    parts = [attributes.path_text() or "(local)"]
-    if attributes.local_pref is not None:
-        parts.append(f"lp {attributes.local_pref}")
-    if attributes.med is not None:
-        parts.append(f"med {attributes.med}")
-    if attributes.communities or attributes.large_communities:
-        parts.append("comm " + " ".join((*attributes.communities, *attributes.large_communities)))
-    if attributes.otc is not None:
-        parts.append(f"otc {attributes.otc}")
-    return ", ".join(parts)
+def _state(state: str) -> str:
+    return click.style(state, fg="green" if state == ESTABLISHED else "red")
 
 
 @click.command()
@@ -99,19 +106,24 @@ def _describe(attributes: PathAttributes) -> str:
 def routes(node: str, view: str, session: str | None, prefix: str | None, lab: str | None, as_json: bool) -> None:
     """One of a router's four RIBs (RFC 4271 section 3.2).
 
+    `>` marks the best path, `x` one that the import policy rejected; WHY is the decision step or policy statement.
+
     \b
-    Example:  peerlab routes ams-edge-1 --view adj-rib-in-pre --prefix 203.0.113.0/24
+    Example:  peerlab routes ams-edge-1 --view adj-rib-in-pre --prefix 198.18.33.0/24
     """
     wanted = canonical_prefix(prefix) if prefix else None
 
     async def read() -> list[RouteFact]:
         held = await attached(lab)
         try:
-            check_node(held, node)
+            check_router(held, node)
             client = await held.router(node)
             if view == "loc-rib":
                 return list(await client.rib(view, None, wanted))
-            ids = [session] if session else [fact.session for fact in await client.sessions()]
+            its_own = [fact.session for fact in await client.sessions()]
+            if session is not None and session not in its_own:
+                raise no_such("session", session, its_own)
+            ids = [session] if session else its_own
             return [fact for one in ids for fact in await client.rib(view, one, wanted)]
         finally:
             await held.close()
@@ -120,12 +132,15 @@ def routes(node: str, view: str, session: str | None, prefix: str | None, lab: s
     if as_json:
         print_json(facts)
         return
+    if not facts:
+        click.echo(f"{node} has no such route in {view}")
+        return
     print_table(
-        ("", "PREFIX", "SESSION", "NEXT HOP", "PATH AND ATTRIBUTES", "WHY"),
+        ("", "PREFIX", "SESSION", "WHY", "ROUTE"),
         [
             (
                 ">" if f.best else (" " if f.accepted else "x"),
-                f.prefix, f.session or "(own)", f.attributes.next_hop or "", _describe(f.attributes), f.reason,
+                f.prefix, f.session or "(own)", f.reason, describe(f.attributes),
             )
             for f in facts
         ],
@@ -138,39 +153,44 @@ def routes(node: str, view: str, session: str | None, prefix: str | None, lab: s
 @lab_option
 @json_option
 def explain(node: str, prefix: str, lab: str | None, as_json: bool) -> None:
-    """Why a prefix is routed as it is at a router: the winner, and why every other path lost or was rejected.
+    """Why a prefix is routed as it is at a router.
+
+    The winner first; then by which step of the decision process every other path lost, or which policy statement
+    rejected it. With an address instead of a prefix: the longest prefix that holds it.
 
     \b
-    Example:  peerlab explain sea-core-1 203.0.113.0/24
+    Example:  peerlab explain sea-core-1 198.18.33.0/24
+              peerlab explain sea-core-1 198.18.33.2
     """
     wanted = canonical_prefix(prefix)
 
     async def read() -> Explanation:
         held = await attached(lab)
         try:
-            check_node(held, node)
-            return await (await held.router(node)).explain(wanted)
+            check_router(held, node)
+            client = await held.router(node)
+            if "/" in prefix:
+                return await client.explain(wanted)
+            return await client.explain(_longest(wanted, await client.rib("loc-rib")))
         finally:
             await held.close()
 
     told = run(read())
     if as_json:
         print_json(told)
-        return
-    if not told.candidates:
-        click.echo(f"{node} knows no path to {wanted}: nobody has announced it to {node}")
-        return
-    for candidate in sorted(told.candidates, key=lambda c: (not c.best, not c.accepted)):
-        source = candidate.session or "(own)"
-        if candidate.best:
-            verdict = click.style("best", fg="green")
-        elif not candidate.accepted:
-            verdict = click.style(f"rejected by policy statement “{candidate.rejected_by}”", fg="red")
-        else:
-            verdict = f"lost at: {candidate.eliminated_by}"
-        metric = "" if candidate.igp_metric is None else f", igp {candidate.igp_metric}"
-        click.echo(f"{source}: {_describe(candidate.attributes)}{metric}")
-        click.echo(f"    {verdict}")
+    else:
+        click.echo(explanation(told, width=columns(), paint=lambda text, colour: click.style(text, fg=colour)))
+
+
+def _longest(host_route: str, facts: Iterable[RouteFact]) -> str:
+    """The longest of the prefixes that holds an address; its host route when none does."""
+    wanted = ip_network(host_route)
+    holding = [
+        net
+        for net in {ip_network(fact.prefix) for fact in facts}
+        if net.version == wanted.version and wanted.subnet_of(net)  # type: ignore[arg-type]
+    ]
+    return str(max(holding, key=lambda net: net.prefixlen, default=wanted))
 
 
 COMMANDS = (sessions, routes, explain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,29 +12,30 @@ import click
 from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.wire import MessageType
 from peerlab.cli.labs import chosen_lab, lab_argument
-from peerlab.cli.output import json_option, print_json, run
+from peerlab.cli.output import check_writable, columns, json_option, print_json, run, save
 from peerlab.cli.routing import attached, canonical_prefix, lab_option
 from peerlab.controller.lab import Lab, now_ns
-from peerlab.errors import InputError, Problem, RefusedError
+from peerlab.errors import InputError, Problem
 from peerlab.evidence.events import Event, SessionStateChanged
 from peerlab.evidence.mrt import bgp4mp, table_dump
 from peerlab.evidence.pcapng import Interface, frame_block, interface_block, section_header
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.trace import Trace
-from peerlab.report.ladder import render, rows
+from peerlab.report.ladder import Row, render, rows
 from peerlab.runtime.namespaces import list_labs
+from peerlab.topology.mistake import no_such
 from peerlab.topology.model import LabModel
 
 KINDS = {kind.name.lower().replace("_", "-"): kind for kind in MessageType}
+COLOURS = {"OPEN": "cyan", "NOTIFICATION": "red", "GAP": "red", "GARBLED": "red", "TCP": "bright_black"}
+"""Colour of a ladder's line by its kind; the others are plain."""
+
 SNIFF = "peerlab.runtime.frames:sniff"
 
 
 def _save(path: Path, octets: bytes) -> None:
-    try:
-        path.write_bytes(octets)
-    except OSError as error:
-        raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
+    save(path, octets)
     click.echo(f"{path}: {len(octets)} octets")
 
 
@@ -70,10 +72,13 @@ def trace(
     dump: Path | None,
     as_json: bool,
 ) -> None:
-    """Every BGP message of every session, one below the other, with who said what to whom.
+    """Every BGP message of every session: who said what to whom.
+
+    Works on a running lab and on what a lab has left. With a file to write, nothing is printed but its size.
 
     \b
     Example:  peerlab trace peering-service --node ams-edge-1 --kind update
+              peerlab trace peering-service --prefix 198.18.33.0/24
               peerlab trace peering-service --mrt updates.mrt --pcapng wires.pcapng
     """
     name = lab if lab and LabStore.exists(lab) else chosen_lab(lab)
@@ -96,16 +101,22 @@ def trace(
     if as_json:
         print_json(ladder)
     elif ladder:
-        click.echo(render(ladder))
+        day = datetime.fromtimestamp(ladder[0].at // 10**9, UTC)
+        click.echo(click.style(f"{name}, {day:%Y-%m-%d}, times in UTC", dim=True))
+        click.echo(render(ladder, columns(), paint=_paint))
     else:
         click.echo("nothing of this was on any wire")
 
 
+def _paint(row: Row, text: str) -> str:
+    return click.style(text, fg=COLOURS[row.kind]) if row.kind in COLOURS else text
+
+
 def _check_words(model: LabModel, node: str | None, session: str | None) -> None:
     if node is not None and node not in {n.name for n in model.nodes}:
-        raise RefusedError("NoSuchNode", f"no node {node}; there are {', '.join(n.name for n in model.nodes)}")
+        raise no_such("node", node, [n.name for n in model.nodes])
     if session is not None and session not in {s.id for s in model.sessions}:
-        raise RefusedError("NoSuchSession", f"no session {session}; `peerlab sessions` lists them")
+        raise no_such("session", session, [s.id for s in model.sessions])
 
 
 def _mrt_of(
@@ -145,7 +156,9 @@ def _table_of(now: Snapshot | None, node: str | None, model: LabModel) -> bytes:
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="Stop after so many; until Ctrl-C if 0.")
 @lab_option
 def capture(node: str, interface: str, path: Path, seconds: float, lab: str | None) -> None:
-    """Capture every frame of one interface, of any protocol, into a pcapng file.
+    """Capture every frame of one interface into a pcapng file.
+
+    `peerlab inspect --node NODE` names the interfaces.
 
     \b
     Example:  peerlab capture ams-edge-1 to-fab-ams-1 -w wire.pcapng --seconds 10
@@ -154,13 +167,11 @@ def capture(node: str, interface: str, path: Path, seconds: float, lab: str | No
     async def work() -> int:
         held = await attached(lab)
         try:
-            try:
-                held.model.node(node).interface(interface)
-            except KeyError as error:
-                known = [f"{n.name} {i.name}" for n in held.model.nodes for i in n.interfaces if n.name == node]
-                raise RefusedError(
-                    "NoSuchInterface", f"no {error} there; {', '.join(known) or 'see `peerlab inspect`'}"
-                ) from error
+            _check_words(held.model, node, None)
+            interfaces = [one.name for one in held.model.node(node).interfaces]
+            if interface not in interfaces:
+                raise no_such("interface", interface, interfaces)
+            check_writable(path)
             return await _capture(held, node, interface, path, seconds)
         finally:
             await held.close()
@@ -171,8 +182,7 @@ def capture(node: str, interface: str, path: Path, seconds: float, lab: str | No
 async def _capture(lab: Lab, node: str, interface: str, path: Path, seconds: float) -> int:
     watcher = await lab.runtime.task(node, SNIFF, {"interface": interface, "seconds": seconds})
     loop = asyncio.get_running_loop()
-    stopping: list[asyncio.Future[object]] = []
-    loop.add_signal_handler(signal.SIGINT, lambda: stopping.append(asyncio.ensure_future(watcher.stop())))
+    loop.add_signal_handler(signal.SIGINT, watcher.ask_to_stop)
     frames = 0
     try:
         with path.open("wb") as file:

@@ -6,9 +6,9 @@ import asyncio
 
 from peerlab.bgp.attributes import Family
 from peerlab.controller import probing
+from peerlab.controller.cast import customer_hosts, service_hosts
 from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import customer_hosts, service_hosts
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence.events import StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Moment, Stimulus

@@ -1,8 +1,9 @@
-"""Examiners: extra routers wired to an edge for the tests that would break a real session.
+"""Examiners: extra routers wired to a router of the lab for the tests that would break a real session.
 
 A wrong AS, a wrong key, a peer that falls silent: such stimuli must not touch the connection that is being turned
-up. Each case gets its own router, wire and sessions, added to the model, so that the ordinary plan builds them and
-takes them away again. Their sessions carry ``connection = "examiner/CASE"`` and exist only while an intent says so.
+up. Each case gets its own wire and sessions at a few routers that are added to the model, so that the ordinary plan
+builds them and takes them away again. Their sessions carry ``connection = "examiner/CASE"`` and exist only while an
+intent says so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_interface
 import msgspec
 
 from peerlab.bgp.attributes import Address, Family
+from peerlab.evidence.story import EXAMINER
 from peerlab.topology.model import (
     AsRole,
     AutonomousSystem,
@@ -28,7 +30,6 @@ from peerlab.topology.model import (
     SessionEnd,
 )
 
-EXAMINER_AS = "examiner"
 POOL_V4 = IPv4Network("198.19.254.0/23")
 POOL_V6 = IPv6Network("2001:db8:ffff:fe00::/56")
 DOCUMENTATION_ASNS = (*range(64511, 64495, -1), *range(65551, 65535, -1))
@@ -38,25 +39,51 @@ EXAM_HOLD_TIME = 3
 """Seconds: the least that RFC 4271 allows, so that a silent peer is noticed soon."""
 
 
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """One case: the examiner's router, the router of the lab that it is wired to, and the AS it speaks for there.
+
+    ``asn`` None is the examiners' own AS; the lab router's own makes the sessions iBGP.
+    """
+
+    case: str
+    examiner: str
+    at: str
+    asn: int | None = None
+
+
 class Examiner(msgspec.Struct, frozen=True, kw_only=True):
-    """One case's router: its node, the edge it is wired to, the wire, and its session per family."""
+    """One case's place in the lab: router, examined router, wire, interfaces at both, and session per family."""
 
     case: str
     node: str
-    edge: str
+    at: str
+    asn: int
     link: str
+    interface: str
+    far_interface: str
     sessions: dict[Family, str]
+    addresses: dict[Family, Address]
+    """The examiner's own address on the wire."""
+    far_addresses: dict[Family, Address]
 
 
 def free_asn(model: LabModel) -> int:
     """A documentation AS number (RFC 5398) that the lab does not use."""
     used = {known.asn for known in model.ases}
-    return next(asn for asn in DOCUMENTATION_ASNS if asn not in used)
+    free = (asn for asn in DOCUMENTATION_ASNS if asn not in used)
+    return next(free)
 
 
-def _free_pairs(model: LabModel) -> Iterator[tuple[IPv4Network, IPv6Network]]:
+def free_asns(model: LabModel, two_octets: bool = False) -> Iterator[int]:
+    """Every such number but the examiners' own (``free_asn``), in the same order; ``two_octets``: up to 65535 only."""
+    used = {known.asn for known in model.ases} | {free_asn(model)}
+    return (asn for asn in DOCUMENTATION_ASNS if asn not in used and (asn <= 0xFFFF or not two_octets))
+
+
+def _free_pairs(*models: LabModel) -> Iterator[tuple[IPv4Network, IPv6Network]]:
     taken = [
         ip_interface(address).network
+        for model in models
         for node in model.nodes
         for interface in node.interfaces
         for address in (interface.v4, interface.v6)
@@ -71,49 +98,46 @@ def _free_pairs(model: LabModel) -> Iterator[tuple[IPv4Network, IPv6Network]]:
     return zip(v4, v6, strict=False)
 
 
-def add_examiners(model: LabModel, edge: str, cases: Sequence[str]) -> tuple[LabModel, dict[str, Examiner]]:
-    """The model with one examiner per case wired to ``edge``, and the examiners by case.
+def add_examiners(
+    model: LabModel, posts: Sequence[Post], avoid: LabModel | None = None
+) -> tuple[LabModel, dict[str, Examiner]]:
+    """The model with these posts manned, and the examiners by case.
 
-    The edge is the active end, so that a refused or silent peer is met by the edge's own attempts. Addresses come
-    from the benchmarking range (RFC 2544) and the documentation prefix (RFC 3849).
+    The examined router is the active end, so that a refused or silent peer is met by its own attempts. Addresses come
+    from the benchmarking range (RFC 2544) and the documentation prefix (RFC 3849); none that ``avoid`` uses.
     """
-    if not cases:
+    if not posts:
         return model, {}
     asn = free_asn(model)
-    edge_node = model.node(edge)
-    if edge_node.asn is None:
-        raise KeyError(f"{edge} belongs to no AS")
     nodes = {node.name: node for node in model.nodes}
     links = list(model.links)
     sessions = list(model.sessions)
-    examiners: dict[str, Examiner] = {}
-    for (number, case), (v4, v6) in zip(enumerate(cases), _free_pairs(model), strict=False):
-        name = f"exam-{case}"
+    manned: dict[str, Examiner] = {}
+    pairs = _free_pairs(model, *([avoid] if avoid is not None else []))
+    for post, pair in zip(posts, pairs, strict=False):
+        v4 = pair[0]
+        number = (int(v4[0]) - int(POOL_V4[0])) // 2
+        if post.examiner not in nodes:
+            nodes[post.examiner] = Node(
+                name=post.examiner,
+                kind=NodeKind.EXABGP,
+                as_name=EXAMINER,
+                asn=asn,
+                router_id=Address(str(v4[0])),
+            )
         link = Link(
-            id=f"{name}--{edge}",
-            ends=(LinkEnd(name, "e0"), LinkEnd(edge, f"x{number}")),
+            id=f"{post.examiner}--{post.at}-{post.case}",
+            ends=(LinkEnd(post.examiner, f"e{number}"), LinkEnd(post.at, f"x{number}")),
             purpose=LinkPurpose.INTERCONNECT,
         )
         links.append(link)
-        nodes[name] = Node(
-            name=name,
-            kind=NodeKind.EXABGP,
-            as_name=EXAMINER_AS,
-            asn=asn,
-            router_id=Address(str(v4[0])),
-            interfaces=(_interface("e0", link.id, number, 0, v4, v6),),
-        )
-        nodes[edge] = msgspec.structs.replace(
-            nodes[edge],
-            interfaces=(*nodes[edge].interfaces, _interface(f"x{number}", link.id, number, 1, v4, v6)),
-        )
-        ids: dict[Family, str] = {}
-        for family, network in ((Family.IPV4, v4), (Family.IPV6, v6)):
-            session = _session(f"{name}--{edge}-{family.value}", family, name, asn, edge_node, number, network, case)
-            ids[family] = session.id
-            sessions.append(session)
-        examiners[case] = Examiner(case=case, node=name, edge=edge, link=link.id, sessions=ids)
-    examiner_as = AutonomousSystem(name=EXAMINER_AS, asn=asn, role=AsRole.OBSERVER)
+        for side, end in enumerate(link.ends):
+            interface = _interface(end.interface, link.id, v4[0], side, pair)
+            node = nodes[end.node]
+            nodes[end.node] = msgspec.structs.replace(node, interfaces=(*node.interfaces, interface))
+        manned[post.case] = _manned(post, asn if post.asn is None else post.asn, link, pair)
+        sessions.extend(_sessions(manned[post.case], model.node(post.at), pair))
+    examiner_as = AutonomousSystem(name=EXAMINER, asn=asn, role=AsRole.OBSERVER)
     extended = msgspec.structs.replace(
         model,
         ases=(*model.ases, examiner_as),
@@ -121,17 +145,33 @@ def add_examiners(model: LabModel, edge: str, cases: Sequence[str]) -> tuple[Lab
         links=tuple(links),
         sessions=tuple(sessions),
     )
-    return extended, examiners
+    return extended, manned
+
+
+def _manned(post: Post, asn: int, link: Link, pair: tuple[IPv4Network, IPv6Network]) -> Examiner:
+    networks: dict[Family, IPv4Network | IPv6Network] = {Family.IPV4: pair[0], Family.IPV6: pair[1]}
+    return Examiner(
+        case=post.case,
+        node=post.examiner,
+        at=post.at,
+        asn=asn,
+        link=link.id,
+        interface=link.ends[0].interface,
+        far_interface=link.ends[1].interface,
+        sessions={family: f"{link.id}-{family.value}" for family in networks},
+        addresses={family: Address(str(network[0])) for family, network in networks.items()},
+        far_addresses={family: Address(str(network[1])) for family, network in networks.items()},
+    )
 
 
 def remove_examiners(model: LabModel) -> LabModel:
     """The model as it was before ``add_examiners``."""
-    gone = {node.name for node in model.nodes if node.as_name == EXAMINER_AS}
+    gone = {node.name for node in model.nodes if node.as_name == EXAMINER}
     links = tuple(link for link in model.links if not {end.node for end in link.ends} & gone)
     kept = {link.id for link in links}
     return msgspec.structs.replace(
         model,
-        ases=tuple(known for known in model.ases if known.name != EXAMINER_AS),
+        ases=tuple(known for known in model.ases if known.name != EXAMINER),
         nodes=tuple(
             msgspec.structs.replace(node, interfaces=_kept_interfaces(node.interfaces, kept))
             for node in model.nodes
@@ -142,44 +182,64 @@ def remove_examiners(model: LabModel) -> LabModel:
     )
 
 
+def widen(widest: LabModel, extended: LabModel) -> LabModel:
+    """A model that has everything of both: the first one's, and what only the second has."""
+    nodes = {node.name: node for node in widest.nodes}
+    for node in extended.nodes:
+        known = nodes.setdefault(node.name, node)
+        names = {interface.name for interface in known.interfaces}
+        added = tuple(interface for interface in node.interfaces if interface.name not in names)
+        nodes[node.name] = msgspec.structs.replace(known, interfaces=(*known.interfaces, *added))
+    links = {link.id: link for link in (*extended.links, *widest.links)}
+    sessions = {session.id: session for session in (*widest.sessions, *extended.sessions)}
+    ases = {known.name: known for known in (*widest.ases, *extended.ases)}
+    return msgspec.structs.replace(
+        widest,
+        ases=tuple(ases.values()),
+        nodes=tuple(nodes.values()),
+        links=tuple(links.values()),
+        sessions=tuple(sessions.values()),
+    )
+
+
 def _kept_interfaces(interfaces: Iterable[Interface], links: set[str]) -> tuple[Interface, ...]:
     return tuple(interface for interface in interfaces if interface.link in links)
 
 
-def _interface(name: str, link: str, number: int, side: int, v4: IPv4Network, v6: IPv6Network) -> Interface:
+def _interface(name: str, link: str, first: object, side: int, pair: tuple[IPv4Network, IPv6Network]) -> Interface:
+    octets = bytes(int(part) for part in str(first).split("."))
     return Interface(
         name=name,
         link=link,
-        mac=f"02:ee:{number >> 8:02x}:{number & 0xFF:02x}:00:{side:02x}",
-        v4=f"{v4[side]}/31",
-        v6=f"{v6[side]}/127",
+        mac=f"02:ee:{octets[1]:02x}:{octets[2]:02x}:{octets[3]:02x}:{side:02x}",
+        v4=f"{pair[0][side]}/31",
+        v6=f"{pair[1][side]}/127",
     )
 
 
-def _session(
-    session_id: str,
-    family: Family,
-    name: str,
-    asn: int,
-    edge: Node,
-    number: int,
-    network: IPv4Network | IPv6Network,
-    case: str,
-) -> Session:
-    assert edge.asn is not None
-    return Session(
-        id=session_id,
-        family=family,
-        left=SessionEnd(
-            node=name, asn=asn, address=Address(str(network[0])), interface="e0", passive=True, relation=Relation.PEER
-        ),
-        right=SessionEnd(
-            node=edge.name,
-            asn=edge.asn,
-            address=Address(str(network[1])),
-            interface=f"x{number}",
-            relation=Relation.PEER,
-        ),
-        hold_time=EXAM_HOLD_TIME,
-        connection=f"examiner/{case}",
-    )
+def _sessions(examiner: Examiner, at: Node, pair: tuple[IPv4Network, IPv6Network]) -> Iterator[Session]:
+    if at.asn is None:
+        raise KeyError(f"{at.name} belongs to no AS")
+    relation = Relation.INTERNAL if examiner.asn == at.asn else Relation.PEER
+    for family, network in ((Family.IPV4, pair[0]), (Family.IPV6, pair[1])):
+        yield Session(
+            id=examiner.sessions[family],
+            family=family,
+            left=SessionEnd(
+                node=examiner.node,
+                asn=examiner.asn,
+                address=Address(str(network[0])),
+                interface=examiner.interface,
+                passive=True,
+                relation=relation,
+            ),
+            right=SessionEnd(
+                node=at.name,
+                asn=at.asn,
+                address=Address(str(network[1])),
+                interface=examiner.far_interface,
+                relation=relation,
+            ),
+            hold_time=EXAM_HOLD_TIME,
+            connection=f"{EXAMINER}/{examiner.case}",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ import msgspec
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.policy import AddCommunities, Policy, SetLocalPref, Statement, Verdict
 from peerlab.controller import fault, probing
+from peerlab.controller.cast import connections, customer_hosts, service_hosts
 from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
 from peerlab.controller.plan import EndIntent
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections, customer_hosts, service_hosts
 from peerlab.evidence.events import StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.router.protocol import OpenSession, Originate, ShutSession, WithdrawOrigin
@@ -44,20 +44,32 @@ def subject_of(rehearsal: Rehearsal) -> Subject | None:
     """The Peering Service connections' locations where there are any, else the first peering's; None without hosts."""
     model = rehearsal.model
     services, customers = service_hosts(rehearsal), customer_hosts(rehearsal)
-    wired = [(p, c) for p, c in connections(rehearsal) if c.link is not None]
-    if not services or not customers or not wired:
+    every = tuple(connections(rehearsal))
+    wired = tuple((p, c) for p, c in every if c.link is not None)
+    if not services or not customers or not every:
         return None
-    if not model.services:
-        primary = tuple(pair for pair in wired if pair[0].metro == wired[0][0].metro)
-        backup = tuple(pair for pair in wired if pair not in primary)
-        return Subject(services[0], tuple(customers), primary, backup)
+    if not model.services or not wired:
+        primary = tuple(pair for pair in every if pair[0].metro == every[0][0].metro)
+        return Subject(services[0], tuple(customers), primary, tuple(pair for pair in every if pair not in primary))
     provider, metro = model.services[0].provider_as, model.services[0].primary_metro
-    ours = [service for service in model.services if service.provider_as == provider]
-    owners = {service.customer_as for service in ours}
+    owners = {service.customer_as for service in model.services if service.provider_as == provider}
     hosts = tuple(n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners)
     primary = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro == metro)
     backup = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro != metro)
     return Subject(services[0], hosts or tuple(customers), primary, backup)
+
+
+def links_of(rehearsal: Rehearsal, pairs: Iterable[tuple[PeeringRequest, ConnectionRequest]]) -> list[Link]:
+    """The wires that connections run over: their own, or the edges' ports on an exchange."""
+    model = rehearsal.model
+    ends = {
+        (end.node, end.interface)
+        for _, connection in pairs
+        for session in _session_pair(rehearsal, connection)
+        for end in (session.left, session.right)
+        if model.node(end.node).asn == model.node(connection.edge).asn
+    }
+    return [link for link in model.links if any((end.node, end.interface) in ends for end in link.ends)]
 
 
 async def failover(rehearsal: Rehearsal) -> None:
@@ -65,9 +77,8 @@ async def failover(rehearsal: Rehearsal) -> None:
     subject = subject_of(rehearsal)
     if subject is None:
         return
-    links = {link.id: link for link in rehearsal.model.links}
-    primary = [links[connection.link] for _, connection in subject.primary if connection.link]
-    backup = [links[connection.link] for _, connection in subject.backup if connection.link]
+    primary = links_of(rehearsal, subject.primary)
+    backup = links_of(rehearsal, subject.backup)
     if len(primary) > 1:
         await _lose(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
         await _mend(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
@@ -92,8 +103,13 @@ def _streams(subject: Subject, name: str) -> list[probing.StreamPlan]:
 
 def _sessions_over(rehearsal: Rehearsal, links: Sequence[Link]) -> list[str]:
     """Sessions of connections that run over these links."""
-    ids = {link.id for link in links}
-    return [s for _, c in connections(rehearsal) if c.link in ids for s in c.sessions]
+    ends = {(end.node, end.interface) for link in links for end in link.ends}
+    return [
+        session.id
+        for _, connection in connections(rehearsal)
+        for session in _session_pair(rehearsal, connection)
+        if any((end.node, end.interface) in ends for end in (session.left, session.right))
+    ]
 
 
 async def _lose(rehearsal: Rehearsal, subject: Subject, moment: Moment, links: Sequence[Link]) -> None:
@@ -133,7 +149,9 @@ async def silent_failure(rehearsal: Rehearsal, subject: Subject) -> None:
     """A connection loses every packet with its carrier up: the hold time has to find it (FLV-05)."""
     lab = rehearsal.lab
     _, connection = subject.primary[0]
-    link = fault.find_link(lab, connection.link or "")
+    if connection.link is None:
+        return
+    link = fault.find_link(lab, connection.link)
     sessions = _session_pair(rehearsal, connection)
     within = max(session.hold_time for session in sessions) + SILENCE_MARGIN
     async with probing.streams(lab, _streams(subject, Stimulus.SILENT_FAILURE)):

@@ -7,12 +7,14 @@ import signal
 
 from peerlab.bgp.attributes import PathAttributes, Prefix, Segment, SegmentType
 from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.observe import is_running
 from peerlab.controller.reconcile import ROUTER_PROCESS
 from peerlab.errors import RefusedError, TimedOut
 from peerlab.evidence.events import FaultCleared, FaultInjected
 from peerlab.router.protocol import Announce, Originate, Withdraw, WithdrawOrigin
 from peerlab.runtime.base import Impairment
-from peerlab.topology.model import Link, LinkPurpose, Node
+from peerlab.topology.mistake import no_such
+from peerlab.topology.model import Link, LinkPurpose, Node, Session
 
 GONE_WITHIN = 5.0
 """Seconds in which a killed router's process has to be gone."""
@@ -33,8 +35,8 @@ def find_link(lab: Lab, name: str) -> Link:
             return between[0]
         if between:
             raise RefusedError("WhichLink", f"several links between {name}: {', '.join(link.id for link in between)}")
-    known = ", ".join(link.id for link in lab.model.links)
-    raise RefusedError("NoSuchLink", f"no link {name}; there are {known}")
+    pairs = [":".join(end.node for end in link.ends) for link in lab.model.links if len(link.ends) == 2]
+    raise no_such("link", name, pairs if ":" in name else [link.id for link in lab.model.links])
 
 
 def find_router(lab: Lab, name: str) -> Node:
@@ -42,8 +44,16 @@ def find_router(lab: Lab, name: str) -> Node:
     for node in lab.model.nodes:
         if node.name == name and node.is_router:
             return node
-    known = ", ".join(node.name for node in lab.model.nodes if node.is_router)
-    raise RefusedError("NoSuchRouter", f"no router {name}; there are {known}")
+    raise no_such("router", name, [node.name for node in lab.model.nodes if node.is_router])
+
+
+def find_session(lab: Lab, node: Node, name: str) -> Session:
+    """The node's session of that id. Raises RefusedError with what there is."""
+    its_own = [one for one in lab.model.sessions if node.name in (one.left.node, one.right.node)]
+    for session in its_own:
+        if session.id == name:
+            return session
+    raise no_such("session", name, [one.id for one in its_own])
 
 
 async def set_link(lab: Lab, link: Link, up: bool) -> None:
@@ -60,7 +70,7 @@ async def silence(lab: Lab, link: Link, from_node: str | None = None) -> None:
     """Lose every packet with the carrier up: both ways, or only what ``from_node`` sends."""
     ends = [end for end in link.ends if from_node is None or end.node == from_node]
     if not ends:
-        raise RefusedError("NoSuchEnd", f"{from_node} is not an end of {link.id}")
+        raise no_such("end", f"{from_node} of {link.id}", [end.node for end in link.ends])
     for end in ends:
         await lab.runtime.impair(
             Impairment(node=end.node, interface=end.interface, direction="out", loss_percent=SILENCE)
@@ -96,7 +106,14 @@ async def clear(lab: Lab, link: Link) -> None:
 
 
 async def kill_router(lab: Lab, node: Node) -> None:
-    """Kill a router's process with SIGKILL: its sessions end without a NOTIFICATION, its kernel goes on forwarding."""
+    """Kill a router's process with SIGKILL: its sessions end without a NOTIFICATION, its kernel goes on forwarding.
+
+    Raises RefusedError when it is dead already.
+    """
+    if not is_running(await lab.runtime.observe(), node.name):
+        raise RefusedError(
+            "RouterIsDead", f"{node.name} does not run; `peerlab fault restart-router {node.name}` starts it"
+        )
     exits = lab.runtime.exits()
     await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGKILL)
 
@@ -112,8 +129,29 @@ async def kill_router(lab: Lab, node: Node) -> None:
     lab.record(FaultInjected(at=now_ns(), fault="router-killed", target=node.name))
 
 
+async def freeze_router(lab: Lab, node: Node) -> None:
+    """Stop a router's process where it is: it says nothing more, while its kernel goes on acknowledging and forwarding.
+
+    Until ``thaw_router`` nobody gets an answer from it, the controller neither.
+    """
+    await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGSTOP)
+    lab.record(FaultInjected(at=now_ns(), fault="router-frozen", target=node.name))
+
+
+async def thaw_router(lab: Lab, node: Node) -> None:
+    """Let a frozen router go on."""
+    await lab.runtime.signal(node.name, ROUTER_PROCESS, signal.SIGCONT)
+    lab.record(FaultCleared(at=now_ns(), fault="router-frozen", target=node.name))
+
+
 async def restart_router(lab: Lab, node: Node) -> None:
-    """Start a router that was killed, with all its sessions; the ordinary plan does it."""
+    """Start a router that was killed, with all its sessions; the ordinary plan does it.
+
+    The lab's intent has to be known (``attached.attach_desk``), or the router comes back without its connections'
+    sessions. Raises RefusedError when the router runs.
+    """
+    if is_running(await lab.runtime.observe(), node.name):
+        raise RefusedError("RouterRuns", f"{node.name} runs; `peerlab fault kill-router {node.name}` kills it")
     await lab.reconcile()
     lab.record(FaultCleared(at=now_ns(), fault="router-killed", target=node.name))
 
@@ -122,8 +160,7 @@ def metro_links(lab: Lab, metro: str) -> tuple[Link, ...]:
     """Every link that leaves or lies in a metro's cloud routers, access links to hosts left alone."""
     inside = {node.name for node in lab.model.nodes if node.metro == metro and node.is_router}
     if not inside:
-        known = ", ".join(known.name for known in lab.model.metros)
-        raise RefusedError("NoSuchMetro", f"no routers in a metro {metro}; there are {known}")
+        raise no_such("metro", metro, [known.name for known in lab.model.metros])
     return tuple(
         link
         for link in lab.model.links
@@ -159,14 +196,14 @@ async def end_hijack(lab: Lab, node: Node, prefix: Prefix) -> None:
 async def leak(lab: Lab, node: Node, session_id: str, prefix: Prefix) -> None:
     """Announce a route that the router holds on a session past all policy (RFC 7908): path and attributes its own.
 
-    Raises RefusedError when the router holds no best route for the prefix.
+    Raises RefusedError when the router has no such session or holds no best route for the prefix.
     """
+    end = find_session(lab, node, session_id).end(node.name)
     client = await lab.router(node.name)
     best = [route for route in await client.rib("loc-rib", prefix=prefix) if route.best]
     if not best:
         raise RefusedError("NoSuchRoute", f"{node.name} has no route for {prefix} to leak")
     held = best[0].attributes
-    end = lab.model.session(session_id).end(node.name)
     path = (Segment(SegmentType.AS_SEQUENCE, (end.asn, *held.asns())),)
     attributes = PathAttributes(
         origin=held.origin,
@@ -181,7 +218,8 @@ async def leak(lab: Lab, node: Node, session_id: str, prefix: Prefix) -> None:
 
 
 async def end_leak(lab: Lab, node: Node, session_id: str, prefix: Prefix) -> None:
-    """Withdraw what ``leak`` announced."""
+    """Withdraw what ``leak`` announced. Raises RefusedError when the router has no such session."""
+    find_session(lab, node, session_id)
     client = await lab.router(node.name)
     await client.ask(Withdraw(session=session_id, prefixes=(prefix,)))
     lab.record(FaultCleared(at=now_ns(), fault="leak", target=node.name))

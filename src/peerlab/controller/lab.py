@@ -7,19 +7,20 @@ Any number of controllers may come and go: what a lab is stands in its state dir
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from peerlab.controller.observe import read_snapshot, read_view
+from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, desired_ends, plan
 from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
-from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut
+from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
     Event,
     LabConverged,
@@ -34,7 +35,7 @@ from peerlab.evidence.log import EventLog
 from peerlab.evidence.snapshot import SessionFact, Snapshot
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.trace import Trace
-from peerlab.runtime.base import ProcessExit, Runtime
+from peerlab.runtime.base import CELL, ProcessExit, Runtime
 from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
@@ -44,10 +45,18 @@ ESTABLISH_WITHIN = 20.0
 CONNECT_WITHIN = 15.0
 """Seconds in which a router just forked has to open its control socket."""
 
+ENDS_WITHIN = 10.0
+"""Seconds that work on a lab that broke has to let go of it."""
+
 ROUTER_SOCKET = "router.sock"
+
+SUPERVISOR_PROCESS = "supervisor"
+"""Name of the cell's first process in ``ProcessExited``; with it ended all of the lab."""
 
 LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
 """Processes whose end is an event; commands that a person or a probe runs come and go."""
+
+T = TypeVar("T")
 
 
 def now_ns() -> int:
@@ -70,13 +79,17 @@ class Lab:
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
+        self._ended: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._broken: asyncio.Future[LabBroken] = asyncio.get_running_loop().create_future()
+        self._lost = False
 
     @classmethod
     async def up(cls, model: LabModel, topology_text: str, name: str | None = None) -> Lab:
         """Build the lab from nothing and wait until its own sessions are Established.
 
-        Raises RefusedError when a lab of that name runs, Unsupported or RuntimeFailure when this machine cannot.
+        Raises RefusedError when a lab of that name runs, Unsupported or RuntimeFailure when this machine cannot,
+        TimedOut, LabBroken. A lab that did not come up is ended, and what it has shown is kept.
         """
         lab_name = name or model.name
         store = LabStore.create(lab_name, topology_text, model)
@@ -88,18 +101,24 @@ class Lab:
         lab = cls(model, runtime, store, store.log())
         lab._start_watching()
         try:
-            await lab.reconcile()
-            lab.record(LabCreated(at=now_ns(), lab=lab_name, nodes=len(model.nodes), links=len(model.links)))
-            await lab.wait_established(lab.expected_sessions(), ESTABLISH_WITHIN)
-            lab.record(LabConverged(at=now_ns(), sessions=len(lab.expected_sessions())))
-        except BaseException:
-            await lab.down()
-            raise
+            await lab.while_it_lasts(lab._build())
+        except BaseException as failure:
+            await lab.down_after(failure)
         return lab
+
+    async def _build(self) -> None:
+        await self.reconcile()
+        nodes, links = len(self.model.nodes), len(self.model.links)
+        self.record(LabCreated(at=now_ns(), lab=self.store.name, nodes=nodes, links=links))
+        await self.wait_established(self.expected_sessions(), ESTABLISH_WITHIN)
+        self.record(LabConverged(at=now_ns(), sessions=len(self.expected_sessions())))
 
     @classmethod
     async def attach(cls, name: str) -> Lab:
-        """Take hold of a lab that runs. Raises RefusedError when there is none of that name."""
+        """Take hold of a lab that runs. Raises RefusedError when there is none of that name.
+
+        What is wanted of it beyond its model is not known yet: ``attached.attach_desk`` learns it from the event log.
+        """
         store = LabStore.open(name)
         runtime = await attach(name)
         lab = cls(store.model(), runtime, store, store.log())
@@ -111,8 +130,15 @@ class Lab:
         return lab
 
     def record(self, event: Event) -> None:
-        """Append a fact to the event log and tell whoever watches."""
-        self.log.append(event)
+        """Append a fact to the event log and tell whoever watches.
+
+        Raises RuntimeFailure when the log does not take it: the lab counts as broken from then on.
+        """
+        try:
+            self.log.append(event)
+        except RuntimeFailure as failure:
+            self._break(str(failure))
+            raise
         for listener in self.listeners:
             listener(event)
 
@@ -130,12 +156,19 @@ class Lab:
                 connection = await self._connect(node)
                 client = await RouterClient.over(node, connection)
                 self._routers[node] = client
-                facts = await client.subscribe(lambda notice: self._noticed(node, notice))
-                self._note_sessions(node, facts)
+                await client.subscribe(
+                    lambda facts: self._note_sessions(node, facts), lambda notice: self._noticed(node, notice)
+                )
             return client
 
     async def _connect(self, node: str) -> socket.socket:
-        """Connect to a router that may just have been forked; its end is noticed at once, with its last words."""
+        """Connect to a router that may just have been forked; its end is noticed at once, with its last words.
+
+        Whether a router that is known to have ended runs again is asked first: nobody answers on a dead one's socket.
+        """
+        if node in self._ended:
+            await self._check_runs(node)
+            self._ended.discard(node)
         exits = self.runtime.exits()
         connecting = asyncio.ensure_future(self.runtime.connect(node, ROUTER_SOCKET, within=CONNECT_WITHIN))
 
@@ -149,9 +182,7 @@ class Lab:
         try:
             await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done() or connecting.exception() is not None:
-                running = {p.node for p in (await self.runtime.observe()).processes if p.name == ROUTER_PROCESS}
-                if node not in running:
-                    raise RuntimeFailure(f"router {node} does not run: {await self.router_log(node)}")
+                await self._check_runs(node)
             return await connecting
         except TimedOut as error:
             raise RuntimeFailure(
@@ -162,10 +193,20 @@ class Lab:
             ending.cancel()
             await asyncio.gather(connecting, ending, return_exceptions=True)
 
+    async def _check_runs(self, node: str) -> None:
+        if not is_running(await self.runtime.observe(), node):
+            raise RuntimeFailure(
+                f"router {node} does not run (`peerlab fault restart-router {node}` starts it); "
+                f"its last words: {await self.router_log(node)}"
+            )
+
     async def router_log(self, node: str) -> str:
         """The last line that a router wrote to its log, for people."""
+        return await self._last_words(node, ROUTER_PROCESS)
+
+    async def _last_words(self, node: str, process: str) -> str:
         try:
-            lines = (await self.runtime.read_file(node, f"{ROUTER_PROCESS}.log")).decode(errors="replace").split("\n")
+            lines = (await self.runtime.read_file(node, f"{process}.log")).decode(errors="replace").split("\n")
         except PeerlabError as error:
             return f"its log cannot be read ({error})"
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
@@ -174,7 +215,12 @@ class Lab:
         event = msgspec.convert(notice, SessionStateChanged | RouterNotice)
         if isinstance(event, SessionStateChanged):
             self._states[node, event.session] = event.after
-        self.record(event)
+        self._record_unasked(event)
+
+    def _record_unasked(self, event: Event) -> None:
+        """Record what came by itself. Nobody waits for it here: ``record`` has marked the lab when it failed."""
+        with contextlib.suppress(RuntimeFailure):
+            self.record(event)
 
     def _note_sessions(self, node: str, facts: Iterable[SessionFact]) -> None:
         """What changed while no controller was attached is written down when it is seen."""
@@ -203,7 +249,7 @@ class Lab:
             async for ended in exits:
                 if ended.process not in LASTING_PROCESSES:
                     continue
-                self.record(
+                self._record_unasked(
                     ProcessExited(
                         at=ended.at_ns,
                         node=ended.node,
@@ -212,8 +258,57 @@ class Lab:
                         signal=ended.signal,
                     )
                 )
+                if ended.process == ROUTER_PROCESS:
+                    self._ended.add(ended.node)
+                if ended.process == TAP_PROCESS:
+                    why = await self._last_words(ended.node, TAP_PROCESS)
+                    self._break(f"the tap of lab {self.store.name} ended, the wires are no longer seen: {why}")
+            self._lose()
 
         self._watch = asyncio.ensure_future(watch())
+
+    def _break(self, why: str) -> None:
+        """From now on nothing that is done with this lab can end well."""
+        if not self._broken.done():
+            self._broken.set_result(LabBroken(f"{why}; {self._kept()}"))
+
+    def _kept(self) -> str:
+        name = self.store.name
+        return (
+            f"what lab {name} has shown is kept in {self.store.path}: "
+            f"`peerlab check {name}` judges it, `peerlab down {name}` removes it"
+        )
+
+    def _lose(self) -> None:
+        """The supervisor is gone, and not because we asked."""
+        if not self._lost:
+            self._lost = True
+            self._record_unasked(ProcessExited(at=now_ns(), node=CELL, process=SUPERVISOR_PROCESS))
+            self._break(f"the supervisor of lab {self.store.name} is gone, and the lab with it")
+
+    async def while_it_lasts(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work, and end it at once when the lab breaks under it.
+
+        Raises LabBroken when supervisor, tap or event log were lost meanwhile, else what the work raises.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and (task.cancelled() or isinstance(task.exception(), PeerlabError | OSError)):
+                await self._check_supervisor()
+            if self._broken.done():
+                raise self._broken.result()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait((task,), timeout=ENDS_WITHIN)
+
+    async def _check_supervisor(self) -> None:
+        """Work failed: was it because the lab is gone? The connections of a dying lab end in any order."""
+        try:
+            await self.runtime.observe()
+        except RuntimeFailure:
+            self._lose()
 
     async def plan(self) -> tuple[Step, ...]:
         """What a reconcile would do now, with reasons; empty when the lab is as it should be."""
@@ -321,15 +416,44 @@ class Lab:
         await self.runtime.close()
 
     async def down(self, keep_evidence: bool = False) -> None:
-        """End the lab: processes, namespaces, and unless kept its state directory."""
-        self.record(LabStopped(at=now_ns(), lab=self.store.name))
+        """End the lab: processes, namespaces, and unless kept its state directory.
+
+        Raises RuntimeFailure, when all else is done, if the kept event log did not take the last event.
+        """
+        unwritten = await self._end()
+        if not keep_evidence:
+            self.store.remove()
+        elif unwritten is not None:
+            raise unwritten
+
+    async def down_after(self, failure: BaseException) -> NoReturn:
+        """End a lab whose work failed, and raise why.
+
+        What the lab has shown is kept when it is the lab that failed (LabBroken says where), and removed when the
+        work was refused or interrupted.
+        """
+        await self._end()
+        if not isinstance(failure, RuntimeFailure | TimedOut):
+            self.store.remove()
+            raise failure
+        if isinstance(failure, LabBroken):
+            raise failure
+        raise LabBroken(f"{failure}; {self._kept()}") from failure
+
+    async def _end(self) -> RuntimeFailure | None:
+        """Ends all that runs; gives what the event log had against being told."""
+        unwritten: RuntimeFailure | None = None
+        if not self._lost:
+            try:
+                self.record(LabStopped(at=now_ns(), lab=self.store.name))
+            except RuntimeFailure as failure:
+                unwritten = failure
         for client in self._routers.values():
             await client.close()
         self._routers.clear()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        await self.tap.close()
+        await self.tap.end()
         await self.runtime.shutdown()
-        if not keep_evidence:
-            self.store.remove()
+        return unwritten

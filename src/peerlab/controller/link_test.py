@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Ether
 
+from peerlab.controller import probing
+from peerlab.controller.cast import connections, customer_hosts, service_hosts
+from peerlab.controller.early_traffic import offer, watched
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections
-from peerlab.errors import RuntimeFailure
+from peerlab.errors import RuntimeFailure, Unsupported
 from peerlab.evidence.events import AddressesChanged, LinkTested, StimulusApplied, StimulusObserved
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.peering import command as ask
-from peerlab.runtime.base import RouteSpec
+from peerlab.runtime.base import Impairment, RouteSpec
 from peerlab.topology.model import ConnectionRequest, Interface, Link, LinkPurpose, PeeringKind, PeeringRequest
 
 LINK_TEST = "peerlab.runtime.linktest:link_test"
@@ -30,6 +32,17 @@ PROBES = 100
 
 OUTSIDE_RANGE = "192.0.2.0/24"
 """A range that no link test may use (TEST-NET-1); asking for it must be refused."""
+
+CAPACITY_KBIT = 10_000
+LOAD_RATE_HZ = 1000.0
+LOAD_SIZE = 1150
+FRAME_OVERHEAD = 42
+"""Octets of Ethernet, IPv4 and UDP headers around a datagram."""
+
+LOAD_DATAGRAMS = 250
+"""A quarter of a second of load; 9.5 of 10 Mbit/s with the headers."""
+
+LOAD_PORT = 40900
 
 FOREIGN_SOURCE = "169.254.77.1"
 FOREIGN_DESTINATION = "169.254.78.2"
@@ -75,10 +88,20 @@ async def link_test(rehearsal: Rehearsal) -> None:
             raise RuntimeFailure(f"the desk took {OUTSIDE_RANGE} for a link test of {wire.link.id}")
         desk.command(ask.StartLinkTest(**names))
     await asyncio.gather(*(_address(rehearsal, wire, put=True) for wire in tested))
-    results = await asyncio.gather(*(_test(rehearsal, wire) for wire in tested))
+    results: list[bool] = []
+
+    async def test_all() -> None:
+        results.extend(await asyncio.gather(*(_test(rehearsal, wire) for wire in tested)))
+
+    subjects = [watched(rehearsal.model, wire.peering, wire.connection) for wire in tested]
+    if not customer_hosts(rehearsal) or not service_hosts(rehearsal):
+        await test_all()
+    await offer(rehearsal, "link-test", subjects, test_all)
     if tested:
-        await prove_never_forwarded(rehearsal, tested[0])
+        first_at_edge = {wire.connection.edge: wire for wire in reversed(tested)}
+        await asyncio.gather(*(prove_never_forwarded(rehearsal, wire) for wire in first_at_edge.values()))
         await rehearsal.lab.snapshot(Moment.LINK_TEST)
+        await asyncio.gather(*(_load(rehearsal, wire) for wire in tested))
     await asyncio.gather(*(_address(rehearsal, wire, put=False) for wire in tested))
     for wire, passed in zip(tested, results, strict=True):
         desk.command(
@@ -147,6 +170,79 @@ async def _one_way(
     )
     lab.record(event)
     return event
+
+
+async def _load(rehearsal: Rehearsal, wire: Wire) -> None:
+    """Nine tenths of a small emulated capacity both ways at once (LNK-03); says so where the kernel cannot shape."""
+    runtime = rehearsal.lab.runtime
+    microsoft, peer = _addresses(rehearsal, wire)
+    ends = (
+        (wire.connection.edge, wire.edge.name, microsoft, wire.connection.peer, peer),
+        (wire.connection.peer, wire.peer.name, peer, wire.connection.edge, microsoft),
+    )
+    shaped: list[tuple[str, str]] = []
+    try:
+        for node, interface, *_ in ends:
+            await runtime.impair(Impairment(node=node, interface=interface, direction="out", rate_kbit=CAPACITY_KBIT))
+            shaped.append((node, interface))
+        await asyncio.gather(*(_load_one_way(rehearsal, wire, *end) for end in ends))
+    except Unsupported as reason:
+        for node, _, _, far, _ in ends:
+            detail = {"link": wire.link.id, "destination_node": far, "trial": f"{wire.link.id} {node}"}
+            rehearsal.lab.record(
+                StimulusApplied(at=now_ns(), stimulus=Stimulus.LINK_LOAD, node=node, detail=dict(detail))
+            )
+            detail["unsupported"] = str(reason)
+            rehearsal.lab.record(
+                StimulusObserved(at=now_ns(), stimulus=Stimulus.LINK_LOAD, node=node, detail=dict(detail))
+            )
+    finally:
+        for node, interface in shaped:
+            await runtime.clear(node, interface, "out")
+
+
+async def _load_one_way(
+    rehearsal: Rehearsal, wire: Wire, node: str, interface: str, source: str, far: str, destination: str
+) -> None:
+    lab = rehearsal.lab
+    detail = {"link": wire.link.id, "destination_node": far, "trial": f"{wire.link.id} {node}"}
+    lab.record(StimulusApplied(at=now_ns(), stimulus=Stimulus.LINK_LOAD, node=node, detail=dict(detail)))
+    receiver = await lab.runtime.task(far, probing.STREAM_RECEIVE, {"port": LOAD_PORT, "address": destination})
+    try:
+        await asyncio.wait_for(anext(aiter(receiver)), READY_WITHIN)
+        sender = await lab.runtime.task(
+            node,
+            probing.STREAM_SEND,
+            {
+                "destination": destination,
+                "port": LOAD_PORT,
+                "rate_hz": LOAD_RATE_HZ,
+                "size": LOAD_SIZE,
+                "source": source,
+                "count": LOAD_DATAGRAMS,
+            },
+        )
+        sent = await sender.result()
+        got = await receiver.stop()
+    finally:
+        receiver.close()
+    seconds = (sent["ended_ns"] - sent["started_ns"]) / 1e9
+    offered = sent["sent"] * (LOAD_SIZE + FRAME_OVERHEAD) * 8 / seconds / 1e6
+    lab.record(
+        StimulusObserved(
+            at=now_ns(),
+            stimulus=Stimulus.LINK_LOAD,
+            node=node,
+            detail={
+                **detail,
+                "sent": sent["sent"],
+                "received": got["received"],
+                "offered_mbps": round(offered, 3),
+                "capacity_mbps": CAPACITY_KBIT / 1000,
+                "jitter_ms": round(got["jitter_ms"], 3),
+            },
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.controller.plan import View
 from peerlab.controller.reconcile import ROUTER_PROCESS
 from peerlab.controller.router_client import RouterClient
-from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, RouteFact, Snapshot
-from peerlab.runtime.base import Runtime
+from peerlab.errors import RuntimeFailure
+from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, RouteFact, SessionFact, Snapshot
+from peerlab.runtime.base import Runtime, RuntimeState
 from peerlab.topology.model import LabModel, Node
 
 RouterOf = Callable[[str], Awaitable[RouterClient]]
+
+_DEAD = "its router process does not run"
 
 
 async def read_view(runtime: Runtime, router: RouterOf) -> View:
@@ -33,17 +36,51 @@ async def read_view(runtime: Runtime, router: RouterOf) -> View:
     )
 
 
+def is_running(state: RuntimeState, node: str) -> bool:
+    """Whether the node's router process runs."""
+    return any(process.node == node and process.name == ROUTER_PROCESS for process in state.processes)
+
+
+async def living_router(runtime: Runtime, router: RouterOf, node: str) -> RouterClient | str:
+    """The connection to a router, or when its process does not run a word about that.
+
+    A router that runs and does not answer is another matter: raises RuntimeFailure or TimedOut.
+    """
+    if not is_running(await runtime.observe(), node):
+        return _DEAD
+    try:
+        return await router(node)
+    except RuntimeFailure:
+        if is_running(await runtime.observe(), node):
+            raise
+        return _DEAD
+
+
+async def read_sessions(
+    nodes: Iterable[str], runtime: Runtime, router: RouterOf
+) -> tuple[tuple[SessionFact, ...], tuple[str, ...]]:
+    """Every session as these routers report it, and the routers that are dead and report nothing."""
+
+    async def read(node: str) -> tuple[SessionFact, ...] | None:
+        client = await living_router(runtime, router, node)
+        return None if isinstance(client, str) else await client.sessions()
+
+    names = tuple(nodes)
+    answers = await asyncio.gather(*(read(node) for node in names))
+    dead = tuple(node for node, answer in zip(names, answers, strict=True) if answer is None)
+    return tuple(fact for answer in answers for fact in answer or ()), dead
+
+
 async def read_snapshot(label: str, at: int, model: LabModel, runtime: Runtime, router: RouterOf) -> Snapshot:
     """Every node's sessions, RIBs, kernel routes, addresses and carriers, read concurrently."""
     state = await runtime.observe()
-    running = {p.node for p in state.processes if p.name == ROUTER_PROCESS}
     carriers: dict[str, dict[str, bool]] = {}
     for link in state.links:
         for end in (link.a, link.b):
             carriers.setdefault(end.node, {})[end.name] = end.up and end.carrier
 
     async def read(node: Node) -> NodeSnapshot:
-        client = await router(node.name) if node.name in running else None
+        client = await living_router(runtime, router, node.name) if node.is_router else None
         return await _read_node(node, client, runtime, carriers.get(node.name, {}))
 
     nodes = await asyncio.gather(*(read(node) for node in model.nodes))
@@ -51,7 +88,7 @@ async def read_snapshot(label: str, at: int, model: LabModel, runtime: Runtime, 
 
 
 async def _read_node(
-    node: Node, client: RouterClient | None, runtime: Runtime, carrier: dict[str, bool]
+    node: Node, client: RouterClient | str | None, runtime: Runtime, carrier: dict[str, bool]
 ) -> NodeSnapshot:
     routes_v4, routes_v6, addresses = await asyncio.gather(
         runtime.kernel_routes(node.name, "ipv4"),
@@ -74,8 +111,8 @@ async def _read_node(
     for address in addresses:
         by_interface.setdefault(address.interface, []).append(address.address)
     held = {name: tuple(sorted(found)) for name, found in by_interface.items()}
-    if client is None:
-        return NodeSnapshot(node=node.name, kernel=kernel, addresses=held, carrier=carrier)
+    if client is None or isinstance(client, str):
+        return NodeSnapshot(node=node.name, kernel=kernel, addresses=held, carrier=carrier, dead=client or "")
     sessions = await client.sessions()
     pre: dict[str, tuple[RouteFact, ...]] = {}
     post: dict[str, tuple[RouteFact, ...]] = {}

@@ -9,10 +9,10 @@ import msgspec
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.policy import Policy, SetMed, Statement, Verdict
 from peerlab.controller import probing
+from peerlab.controller.cast import connections, customer_hosts, service_hosts
 from peerlab.controller.lab import now_ns
 from peerlab.controller.plan import EndIntent
 from peerlab.controller.rehearsal import Rehearsal
-from peerlab.controller.turn_up import connections, customer_hosts, service_hosts
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence.events import StimulusApplied
 from peerlab.evidence.story import Moment
@@ -89,25 +89,22 @@ def _refuse_second_provider(rehearsal: Rehearsal, put: ask.PutServicePrefix) -> 
 
 
 async def look_around(rehearsal: Rehearsal, moment: Moment) -> None:
-    """A snapshot, and traceroutes from every cloud router and service to every customer, and back."""
-    lab, model = rehearsal.lab, rehearsal.model
-    cloud = model.cloud()
-    routers = [n.name for n in model.nodes if n.is_router and cloud and n.as_name == cloud.name]
+    """A snapshot of every router, and traceroutes from every service to every customer, and back.
+
+    Packets start at services and not at routers: the addresses of a WAN's routers are announced to nobody, so nobody
+    could answer them.
+    """
+    lab = rehearsal.lab
     services, customers = service_hosts(rehearsal), customer_hosts(rehearsal)
     await lab.snapshot(moment)
     await asyncio.gather(
         *(
-            probing.trace(lab, moment, source, customer, family)
-            for customer in customers
-            for source in (*routers, *services)
-            for family in Family
-        ),
-        *(
-            probing.trace(lab, moment, customer, service, family)
+            probing.trace(lab, moment, source, destination, family)
             for customer in customers
             for service in services
+            for source, destination in ((service, customer), (customer, service))
             for family in Family
-        ),
+        )
     )
 
 

@@ -5,12 +5,13 @@ A phase that fails ends the phases that build on it, never the judgement: what w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.provision import Provisioner
-from peerlab.errors import PeerlabError
+from peerlab.errors import LabBroken, PeerlabError
 from peerlab.evidence.events import PhaseEnded, PhaseStarted
 from peerlab.evidence.story import Moment, Phase
 from peerlab.runtime.supervisor import SCAPY_TOOLBOX
@@ -41,7 +42,7 @@ class Rehearsal:
         return cls(lab=lab, desk=Provisioner.of(lab), tell=tell, model=lab.model, widest=lab.model)
 
 
-Act = Callable[[Rehearsal], Awaitable[None]]
+Act = Callable[[Rehearsal], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Scene:
 
 
 async def play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:
-    """Play the scenes in order. A scene whose needs are broken is skipped, with the reason in the event log."""
+    """Play the scenes in order. A scene whose needs are broken is skipped, with the reason in the event log.
+
+    Raises LabBroken as soon as the lab itself is lost: no scene can be played then.
+    """
     for scene in scenes:
         lab = rehearsal.lab
         lab.record(PhaseStarted(at=now_ns(), phase=scene.phase))
@@ -64,12 +68,13 @@ async def play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:
         why = f"needs {', '.join(missing)}, which did not end well" if missing else ""
         if not missing:
             try:
-                await scene.act(rehearsal)
+                await lab.while_it_lasts(scene.act(rehearsal))
+            except LabBroken:
+                raise
             except PeerlabError as error:
                 why = str(error)
         if why:
             rehearsal.broken.add(scene.phase)
-            rehearsal.tell(f"  {scene.phase} did not end well: {why}")
         lab.record(PhaseEnded(at=now_ns(), phase=scene.phase, ok=not why, why=why))
 
 

@@ -40,6 +40,8 @@ class RouterClient:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next_id = 0
         self._on_notice: Callable[[dict[str, Any]], None] | None = None
+        self._on_facts: Callable[[tuple[SessionFact, ...]], None] = _unheard
+        self._subscription = -1
         self._pump = asyncio.ensure_future(self._read_frames())
         self._gone: str = ""
 
@@ -63,6 +65,8 @@ class RouterClient:
                     if self._on_notice is not None:
                         self._on_notice(frame["notice"])
                     continue
+                if frame["id"] == self._subscription and "answer" in frame:
+                    self._on_facts(msgspec.convert(frame["answer"], tuple[SessionFact, ...]))
                 future = self._waiting.pop(frame["id"], None)
                 if future is None or future.done():
                     continue
@@ -115,16 +119,29 @@ class RouterClient:
         request = WaitFor(what=what, within=within, session=session, prefix=Prefix(prefix) if prefix else None)
         return bool(await self.ask(request, within=within + ANSWER_WITHIN))
 
-    async def subscribe(self, on_notice: Callable[[dict[str, Any]], None]) -> tuple[SessionFact, ...]:
-        """Call ``on_notice`` for every notice from now on; returns the sessions as they are."""
+    async def subscribe(
+        self,
+        on_facts: Callable[[tuple[SessionFact, ...]], None],
+        on_notice: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Call ``on_facts`` once with the sessions as they are, then ``on_notice`` for every change, in order.
+
+        Both are called as the frames are read: an awaited answer would be looked at after notices that came behind it.
+        """
+        self._on_facts = on_facts
         self._on_notice = on_notice
-        return msgspec.convert(await self.ask(Subscribe()), tuple[SessionFact, ...])
+        self._subscription = self._next_id + 1
+        await self.ask(Subscribe())
 
     async def close(self) -> None:
         """Let go of the connection; the router keeps running."""
         self._pump.cancel()
         self._writer.close()
         await asyncio.gather(self._pump, return_exceptions=True)
+
+
+def _unheard(_facts: tuple[SessionFact, ...]) -> None:
+    """Nobody has subscribed yet."""
 
 
 def _decode(answer: Any, kind: type[T]) -> T:

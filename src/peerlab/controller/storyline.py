@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from peerlab.controller import deprovision, failover, link_test, peering_service, turn_up
-from peerlab.controller.lab import Lab
+from peerlab.controller import deprovision, examination, failover, link_test, peering_service, turn_up
+from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.rehearsal import Rehearsal, Scene, Tell, gather_evidence, play, take_baseline
+from peerlab.evidence.events import PhaseEnded, PhaseStarted
 from peerlab.evidence.story import Phase
 from peerlab.verify.catalogue import judge_all
 from peerlab.verify.evidence import Evidence
@@ -17,6 +18,7 @@ SCENES: tuple[Scene, ...] = (
     Scene(Phase.DENY, turn_up.deny, (Phase.LINK_TEST,), "sessions come up under DENY ALL"),
     Scene(Phase.VALIDATE, turn_up.validate, (Phase.DENY,), "end-to-end validation"),
     Scene(Phase.ALLOW, turn_up.allow, (Phase.VALIDATE,), "DENY ALL is replaced: routes and packets flow"),
+    Scene(Phase.SESSION, examination.examine, (Phase.ALLOW,), "an examiner says all that must be refused"),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
     Scene(
@@ -29,6 +31,8 @@ async def rehearse(lab: Lab, tell: Tell) -> tuple[Evidence, tuple[Finding, ...]]
     """Play the whole story on a lab that is up and judge it. Returns the evidence and every finding."""
     rehearsal = Rehearsal.of(lab, tell)
     await play(rehearsal, SCENES)
-    tell("the verdict")
+    lab.record(PhaseStarted(at=now_ns(), phase=Phase.VERDICT))
     evidence = await gather_evidence(rehearsal)
-    return evidence, judge_all(evidence)
+    findings = judge_all(evidence)
+    lab.record(PhaseEnded(at=now_ns(), phase=Phase.VERDICT, ok=True))
+    return evidence, findings

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
+
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, Segment, SegmentType
-from peerlab.controller import probing
+from peerlab.bgp.role import otc_on_egress
+from peerlab.controller import fault, probing
+from peerlab.controller.cast import connections, customer_hosts, service_hosts, sessions_of
+from peerlab.controller.early_traffic import offer, watched
 from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
 from peerlab.controller.rehearsal import Rehearsal
 from peerlab.errors import PeerlabError, RuntimeFailure
@@ -22,18 +27,6 @@ from peerlab.topology.model import ConnectionRequest, NodeKind, PeeringRequest, 
 
 REBOUND_WITHIN = 20.0
 """Seconds in which a session that was reset has to be back."""
-
-
-def connections(rehearsal: Rehearsal) -> Iterator[tuple[PeeringRequest, ConnectionRequest]]:
-    """Every connection that the topology asks for."""
-    for peering in rehearsal.model.peerings:
-        for connection in peering.connections:
-            yield peering, connection
-
-
-def sessions_of(rehearsal: Rehearsal, connection: ConnectionRequest) -> list[Session]:
-    """The model's sessions of a connection."""
-    return [rehearsal.model.session(session_id) for session_id in connection.sessions]
 
 
 def all_sessions(rehearsal: Rehearsal) -> list[str]:
@@ -80,6 +73,8 @@ async def deny(rehearsal: Rehearsal) -> None:
     await lab.wait_quiet()
     await lab.snapshot(Moment.UNDER_DENY)
     await _press_against_deny(rehearsal)
+    await _restart_under_deny(rehearsal)
+    await _offer_traffic(rehearsal)
     await lab.snapshot(Moment.UNDER_DENY_STIMULATED)
 
 
@@ -125,6 +120,9 @@ async def _press(rehearsal: Rehearsal, edge: str, session: Session) -> None:
         attributes = PathAttributes(
             as_path=(Segment(SegmentType.AS_SEQUENCE, (peer_end.asn,)),), next_hop=peer_end.address
         )
+        if peer_end.role is not None:
+            otc = otc_on_egress(peer_end.role, attributes, peer_end.asn)
+            attributes = msgspec.structs.replace(attributes, otc=otc)
         lab.record(
             StimulusApplied(
                 at=now_ns(),
@@ -182,9 +180,99 @@ async def _press(rehearsal: Rehearsal, edge: str, session: Session) -> None:
     )
 
 
+async def _restart_under_deny(rehearsal: Rehearsal) -> None:
+    """The first connection's edge router is killed and started again: it must come back with DENY ALL in force."""
+    first = next(connections(rehearsal), None)
+    if first is None:
+        return
+    lab, connection = rehearsal.lab, first[1]
+    edge = rehearsal.model.node(connection.edge)
+    mine = [s.id for s in sessions_of(rehearsal, connection) if _is_end(s, edge.name)]
+    for session in mine:
+        lab.record(
+            StimulusApplied(
+                at=now_ns(),
+                stimulus=Stimulus.ROUTER_RESTARTED,
+                node=edge.name,
+                session=session,
+                detail={"session": session},
+            )
+        )
+    await fault.kill_router(lab, edge)
+    await fault.restart_router(lab, edge)
+    of_edge = [s for s in lab.expected_sessions() if _is_end(rehearsal.model.session(s), edge.name)]
+    await lab.wait_established(of_edge, REBOUND_WITHIN)
+    await lab.wait_quiet()
+    for session in mine:
+        lab.record(
+            StimulusObserved(
+                at=now_ns(),
+                stimulus=Stimulus.ROUTER_RESTARTED,
+                node=edge.name,
+                detail={"session": session, "established": True},
+            )
+        )
+
+
+async def _fail_first(rehearsal: Rehearsal) -> None:
+    """A peer advertises a default route; validation must fail and DENY ALL stay (HELP/e6abe37c). Then it mends it."""
+    for peering, connection in connections(rehearsal):
+        sessions = [s for s in sessions_of(rehearsal, connection) if _is_end(s, connection.edge)]
+        session = next((s for s in sessions if s.family is Family.IPV4), None)
+        if session is None:
+            continue
+        end = session.other(connection.edge)
+        if rehearsal.model.node(end.node).kind is not NodeKind.EXABGP:
+            continue
+        lab, desk = rehearsal.lab, rehearsal.desk
+        peer = await lab.router(end.node)
+        path = (Segment(SegmentType.AS_SEQUENCE, (end.asn,)),)
+        default = (Prefix("0.0.0.0/0"),)
+        lab.record(
+            StimulusApplied(
+                at=now_ns(),
+                stimulus=Stimulus.BAD_ADVERTISEMENT,
+                node=end.node,
+                session=session.id,
+                detail={"session": session.id, "prefixes": list(default)},
+            )
+        )
+        await peer.ask(
+            Announce(
+                session=session.id,
+                prefixes=default,
+                attributes=PathAttributes(as_path=path, next_hop=end.address),
+            )
+        )
+        await lab.wait_quiet((end.node, connection.edge))
+        verdicts = connection_verdicts(rehearsal.model, peering, connection, await lab.look())
+        desk.command(ask.JudgeValidation(peering=peering.name, connection=connection.name, verdicts=verdicts))
+        await peer.ask(Withdraw(session=session.id, prefixes=default))
+        await lab.wait_quiet((end.node, connection.edge))
+        if _state(rehearsal, peering, connection) != ConnectionState.VALIDATING:
+            raise RuntimeFailure(f"{peering.name}/{connection.name} passed validation with a default route advertised")
+        return
+
+
+async def _offer_traffic(rehearsal: Rehearsal) -> None:
+    """Customer packets under DENY ALL; a route refresh on every session gives the sniffers something to see."""
+    subjects = [watched(rehearsal.model, p, c) for p, c in connections(rehearsal)]
+
+    async def refresh() -> None:
+        for _, connection in connections(rehearsal):
+            for session in sessions_of(rehearsal, connection):
+                cloud = rehearsal.model.cloud()
+                edge = session.left if cloud is None or session.left.asn == cloud.asn else session.right
+                await (await rehearsal.lab.router(edge.node)).ask(RefreshSession(session=session.id))
+        await rehearsal.lab.wait_quiet()
+
+    await offer(rehearsal, "deny", subjects, refresh)
+
+
 async def validate(rehearsal: Rehearsal) -> None:
     """End-to-end validation of every connection from what its edge holds in Adj-RIB-In (spec S3, 4.3)."""
     desk = rehearsal.desk
+    await _fail_first(rehearsal)
     seen = await rehearsal.lab.look()
     for peering, connection in connections(rehearsal):
         verdicts = connection_verdicts(rehearsal.model, peering, connection, seen)
@@ -196,6 +284,8 @@ async def validate(rehearsal: Rehearsal) -> None:
     ]
     if failed:
         raise RuntimeFailure(f"validation failed for {', '.join(failed)}: the policy stays DENY ALL")
+    for peering in rehearsal.model.peerings:
+        desk.is_refused(ask.DeletePeering(peering=peering.name))
 
 
 def _state(rehearsal: Rehearsal, peering: PeeringRequest, connection: ConnectionRequest) -> str:
@@ -212,20 +302,6 @@ async def allow(rehearsal: Rehearsal) -> None:
     await lab.wait_quiet()
     await lab.snapshot(Moment.ALLOWED)
     await prove_both_ways(rehearsal, Moment.ALLOWED)
-
-
-def service_hosts(rehearsal: Rehearsal) -> list[str]:
-    """Hosts inside the cloud: the services that customers reach."""
-    cloud = rehearsal.model.cloud()
-    return [n.name for n in rehearsal.model.nodes if n.kind is NodeKind.HOST and cloud and n.as_name == cloud.name]
-
-
-def customer_hosts(rehearsal: Rehearsal) -> list[str]:
-    """Hosts outside the cloud."""
-    cloud = rehearsal.model.cloud()
-    return [
-        n.name for n in rehearsal.model.nodes if n.kind is NodeKind.HOST and not (cloud and n.as_name == cloud.name)
-    ]
 
 
 async def prove_both_ways(rehearsal: Rehearsal, name: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
-from peerlab.errors import RuntimeFailure
+from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.evidence.tap_client import TapClient
 from peerlab.evidence.tap_request import Captured, TapConfig
 from peerlab.runtime.base import CELL, Runtime, ZygoteSpec
@@ -18,6 +21,9 @@ TAP_SOCKET = "/run/peerlab/tap.sock"
 
 LISTEN_WITHIN = 15.0
 """Seconds in which the tap, just forked, opens its control socket."""
+
+END_WITHIN = 5.0
+"""Seconds that the end of a lab waits for the end of its tap."""
 
 
 class Wiretap:
@@ -63,6 +69,23 @@ class Wiretap:
             connection = await self._runtime.connect(CELL, TAP_SOCKET, within=LISTEN_WITHIN)
             self._client = await TapClient.over(connection)
         return self._client
+
+    async def end(self) -> None:
+        """End the tap before the lab: it closes its windows together, which the kernel, killing it, does one by one.
+
+        One that is gone already, or does not end in time, is left to the end of the lab.
+        """
+        await self.close()
+        if not self._running:
+            return
+        self._running = False
+        exits = self._runtime.exits()
+        with contextlib.suppress(RefusedError, RuntimeFailure, TimeoutError):
+            await self._runtime.signal(CELL, TAP_PROCESS, signal.SIGTERM)
+            async with asyncio.timeout(END_WITHIN):
+                async for ended in exits:
+                    if (ended.node, ended.process) == (CELL, TAP_PROCESS):
+                        return
 
     async def close(self) -> None:
         """Let go of the tap; it goes on."""

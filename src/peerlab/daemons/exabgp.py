@@ -56,6 +56,8 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
     if peer.gtsm:
         options += ["incoming-ttl 255", "outgoing-ttl 255"]
         remarks.append("GTSM: TTL 255 is sent and demanded (RFC 5082)")
+    if not peer.four_octet_as:
+        remarks.append("without capability 65: an OLD speaker (RFC 6793), on purpose")
     if peer.multihop:
         remarks.append("between loopbacks, over the interior routes")
     if peer.local_role is not None:
@@ -77,6 +79,7 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
         "description": f"{peer.session} to {peer.peer}",
         "hold_time": peer.hold_time,
         "passive": "true" if peer.passive else "false",
+        "asn4": "enable" if peer.four_octet_as else "disable",
         "options": options,
         "remarks": remarks,
     }

@@ -114,6 +114,14 @@ def _bind_to_all(target: socket.socket) -> None:
         raise OSError(number, f"bind: {os.strerror(number)}")
 
 
+def _make_ring(target: socket.socket, request: bytes) -> None:
+    """The kernel waits 14 ms for other processors here (RCU). Python's own setsockopt would make every thread wait
+    with it; this way the waits of many windows that are opened in threads pass at once."""
+    if _libc.setsockopt(target.fileno(), _SOL_PACKET, _PACKET_RX_RING, request, len(request)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"PACKET_RX_RING: {os.strerror(number)}")
+
+
 class Window:
     """One namespace's ring. Make it inside the namespace (`in_namespace_at`); use it from anywhere.
 
@@ -131,7 +139,7 @@ class Window:
         self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
         frames = BLOCK_SIZE * blocks // _FRAME_SIZE
         request = struct.pack("IIIIIII", BLOCK_SIZE, blocks, _FRAME_SIZE, frames, BLOCK_AGE_MS, 0, 0)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
+        _make_ring(self._socket, request)
         self._ring = mmap.mmap(self._socket.fileno(), BLOCK_SIZE * blocks, mmap.MAP_SHARED)
         _bind_to_all(self._socket)
 

@@ -64,6 +64,8 @@ class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     kernel: tuple[KernelRoute, ...] = ()
     addresses: dict[str, tuple[str, ...]] = {}
     carrier: dict[str, bool] = {}
+    dead: str = ""
+    """Why a router could not be asked (its process does not run): it has no sessions and no RIBs then."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

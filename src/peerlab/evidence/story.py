@@ -83,6 +83,8 @@ class Stimulus(StrEnum):
     leaked:[{node, interface, frame}]."""
     NEW_ANNOUNCEMENT = "new-announcement"
     """Under DENY the peer announces one more prefix. applied: session, prefix."""
+    BAD_ADVERTISEMENT = "bad-advertisement"
+    """Before validation the peer advertises what it must not. applied: session, prefixes:[...]."""
     ROUTE_REFRESH = "route-refresh"
     """ROUTE-REFRESH is sent. applied: session. observed: resent:int routes seen on the wire, uptime_kept:bool."""
     BOUNCE = "bounce"
@@ -113,7 +115,7 @@ class Stimulus(StrEnum):
     ROLE_PAIR = "role-pair"
     """An allowed pair. applied: session. observed: established:bool."""
     HOLD_EXPIRY = "hold-expiry"
-    """A peer falls silent (all its packets are lost, carrier stays). applied: session, hold_time.
+    """A peer falls silent (its process stops, its kernel still acknowledges). applied: session, hold_time.
     node is the end that notices. observed: seconds:float until down, routes_left:int."""
     OLD_SPEAKER = "old-speaker"
     """A peer with a 4-octet AS talks to a speaker without capability 65. observed: path_at_third:str."""

@@ -16,7 +16,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -43,6 +46,19 @@ _EXHAUSTED_WITHIN = 4 * BLOCK_AGE_MS / 1000
 """Seconds after which the kernel has certainly handed over what a node sent last."""
 _ANSWER_TIMEOUT = 5.0
 """Seconds that a client may leave an answer unread before it is dropped."""
+
+
+_AT_ONCE = 32
+"""Threads that open or close windows: the kernel lets each wait 14-27 ms, alone or together with others."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def _together(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """``work`` on every item, many at a time. All are through when this returns or raises."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(work, items))
 
 
 class _NodeTap:
@@ -110,20 +126,23 @@ class Tap:
 
     def _add(self, nodes: dict[str, str]) -> None:
         """Listen in all of these namespaces, or in none of them."""
-        taps: list[_NodeTap] = []
         share = self._free_blocks // 2 // max(1, len(nodes))
         blocks_each = min(_MOST_BLOCKS, max(_FEWEST_BLOCKS, share))
+        for name in nodes:
+            if name in self._nodes:
+                raise RuntimeFailure(f"node {name}: the tap listens there already")
+        opened: dict[str, _NodeTap] = {}
+
+        def open_one(name: str) -> None:
+            opened[name] = self._open(name, nodes[name], blocks_each)
+
         try:
-            for name, path in nodes.items():
-                if name in self._nodes:
-                    raise RuntimeFailure(f"node {name}: the tap listens there already")
-                taps.append(self._open(name, path, blocks_each))
+            _together(open_one, nodes)
         except RuntimeFailure:
-            for tap in taps:
-                tap.close()
+            _together(_NodeTap.close, opened.values())
             raise
         blocks: list[bytes] = []
-        for tap in taps:
+        for tap in [opened[name] for name in nodes]:
             self._nodes[tap.name] = tap
             self._free_blocks -= blocks_each
             self._selector.register(tap.window, selectors.EVENT_READ, tap)
@@ -139,6 +158,7 @@ class Tap:
             raise RuntimeFailure(f"node {name}: the tap cannot listen in {path}: {failure.strerror}") from failure
 
     def _remove(self, names: tuple[str, ...]) -> None:
+        gone = []
         for name in names:
             tap = self._nodes.get(name)
             if tap is None:
@@ -148,7 +168,8 @@ class Tap:
             del self._nodes[name]
             self._free_blocks += tap.blocks
             self._file.forget(name)
-            tap.close()
+            gone.append(tap)
+        _together(_NodeTap.close, gone)
         for _, _, _, waiting in self._flushing:
             waiting.difference_update(names)
 
@@ -301,8 +322,7 @@ class Tap:
 
     def close(self) -> None:
         """Lets go of every namespace."""
-        for tap in self._nodes.values():
-            tap.close()
+        _together(_NodeTap.close, self._nodes.values())
         self._listener.close()
         self._selector.close()
 

@@ -19,10 +19,10 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit_xml(findings: Sequence[Finding], lab: str) -> str:
     """All findings of a lab. The text of a failure holds its witness."""
-    suites = ElementTree.Element("testsuites", name=f"peerlab {lab}", **_counts(findings))
+    suites = ElementTree.Element("testsuites", {"name": f"peerlab {lab}"} | _counts(findings))
     for phase, group in groupby(findings, key=lambda finding: finding.phase):
         members = list(group)
-        suite = ElementTree.SubElement(suites, "testsuite", name=phase, **_counts(members))
+        suite = ElementTree.SubElement(suites, "testsuite", {"name": phase} | _counts(members))
         for finding in members:
             _case(suite, finding, lab)
     ElementTree.indent(suites)

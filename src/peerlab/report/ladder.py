@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -231,10 +231,13 @@ def _notification_summary(said: Notification) -> str:
     return f"{text} {said.data.hex()}".rstrip() if inner is None else text
 
 
-def render(ladder: Iterable[Row], width: int = WIDTH, utc: bool = True) -> str:
-    """The ladder as plain text of at most ``width`` columns; long summaries go on below, indented.
+def render(
+    ladder: Iterable[Row], width: int = WIDTH, utc: bool = True, paint: Callable[[Row, str], str] | None = None
+) -> str:
+    """The ladder as text of at most ``width`` columns; long summaries go on below, indented.
 
-    Times are of the day in UTC to the microsecond; with ``utc`` False seconds since the first row.
+    Times are of the day in UTC to the microsecond; with ``utc`` False seconds since the first row. ``paint`` may
+    colour what a row says; it takes no columns.
     """
     every = list(ladder)
     if not every:
@@ -247,16 +250,17 @@ def render(ladder: Iterable[Row], width: int = WIDTH, utc: bool = True) -> str:
     return "\n".join(
         line
         for row, time, end in zip(every, times, ends, strict=True)
-        for line in _lines(f"{time:>{lead}}  {end:<{middle}}  ", row, width)
+        for line in _lines(f"{time:>{lead}}  {end:<{middle}}  ", row, width, paint)
     )
 
 
-def _lines(head: str, row: Row, width: int) -> Iterator[str]:
+def _lines(head: str, row: Row, width: int, paint: Callable[[Row, str], str] | None) -> Iterator[str]:
     room = max(width - len(head), 24)
     text = f"{row.kind} {row.summary}".rstrip()
     first = True
     for piece in _fold(text, room):
-        yield (head + piece if first else " " * (len(head) + 2) + piece).rstrip()
+        said = paint(row, piece) if paint is not None else piece
+        yield (head + said if first else " " * (len(head) + 2) + said).rstrip()
         first = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,10 @@ class Control:
             answer = self._answer(request)
         except PeerlabError as refusal:
             self._reply(client, request.id, {"refused": str(refusal)})
+            return
+        except Exception as fault:  # a fault of ours in one request must not cost a router its sessions
+            traceback.print_exc()
+            self._reply(client, request.id, {"refused": f"the router failed at this: {fault!r}; see its log"})
             return
         self._reply(client, request.id, {"answer": answer})
         if isinstance(request, Subscribe):

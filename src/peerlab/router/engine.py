@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +17,7 @@ import msgspec
 from exabgp.bgp.message import Notify
 from exabgp.configuration.configuration import Configuration
 from exabgp.logger import log
-from exabgp.reactor.listener import Listener
 from exabgp.reactor.network.error import LostConnection
-from exabgp.reactor.network.tcp import md5
 from exabgp.reactor.peer import ACTION
 from exabgp.version import release
 
@@ -28,12 +25,9 @@ from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.notification import ADMINISTRATIVE_RESET, ADMINISTRATIVE_SHUTDOWN, CEASE, PEER_DECONFIGURED
 from peerlab.bgp.open import Open, decode_open
 from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
-from peerlab.router.engine_session import DEFAULT_HOP_LIMIT, SessionPeer, take_over
-from peerlab.router.loop import READ, WRITE, Loop, Timer
-
-GTSM_HOP_LIMIT = 255
-IP_MINTTL = 21  # linux/in.h; Python's socket module lacks both names
-IPV6_MINHOPCOUNT = 73  # linux/in6.h
+from peerlab.router.engine_listening import Listening
+from peerlab.router.engine_session import SessionPeer, take_over
+from peerlab.router.loop import WRITE, Loop, Timer
 
 SUPPORTED = ("5.0.15",)
 """Releases of ExaBGP whose inside the contract test has been run against."""
@@ -115,9 +109,7 @@ class Engine:
         self._loop = loop
         self._sink = sink
         self._driven: dict[str, _Driven] = {}
-        self._listener = Listener(self)
-        self._listening: set[int] = set()
-        self._unbound: set[str] = set()
+        self._listening = Listening(loop, self, self._passive_peers, sink.trouble)
         log.error = log.critical = self._complaint  # ExaBGP swallows its own exceptions into its log
 
     # configuration
@@ -152,7 +144,7 @@ class Engine:
             self._driven[peer.session] = _Driven(SessionPeer(neighbor, self, peer, self))
         for peer, _ in chosen:
             if peer.passive:
-                self._listen(peer.session)
+                self._listening.listen(self._driven[peer.session].peer)
         for peer, _ in chosen:
             self._run_soon(peer.session)
 
@@ -164,8 +156,7 @@ class Engine:
         self._disarm(driven)
         del self._driven[session]
         driven.peer.neighbor.rib.uncache()
-        self._unbound.discard(session)
-        self._stop_listening(driven.peer)
+        self._listening.release(driven.peer)
 
     def shut(self, session: str, communication: str = "", reset: bool = False) -> None:
         """Cease/2 and down until ``open``; with ``reset`` Cease/4, and it comes back by itself."""
@@ -185,6 +176,9 @@ class Engine:
         driven.peer._delay.reset()
         self._run_soon(session)
 
+    def _passive_peers(self) -> list[SessionPeer]:
+        return [driven.peer for driven in self._driven.values() if driven.peer.config.passive]
+
     def _known(self, session: str) -> _Driven:
         driven = self._driven.get(session)
         if driven is None:
@@ -198,8 +192,9 @@ class Engine:
         return self._known(session).peer.state
 
     def reason(self, session: str) -> str:
-        """Why the session is not up, or went down last; '' when it never did."""
-        return self._known(session).peer.reason
+        """Why the session went down last, and what keeps it from coming up now; '' when there is neither."""
+        peer = self._known(session).peer
+        return "; now: ".join(words for words in (peer.reason, peer.obstacle) if words)
 
     def is_writing(self) -> bool:
         """Whether octets of any session wait for room in its socket."""
@@ -239,8 +234,7 @@ class Engine:
 
     def addresses_changed(self) -> None:
         """An address came: listen where that was not possible before."""
-        for session in tuple(self._unbound):
-            self._listen(session)
+        self._listening.try_again()
 
     def stop(self, communication: str = "") -> None:
         """Cease/2 on every session, listeners closed: the end of the process is near."""
@@ -248,70 +242,12 @@ class Engine:
             driven.peer.shut = True
             self._end(driven, ADMINISTRATIVE_SHUTDOWN, communication)
             self._disarm(driven)
-        for descriptor in self._listening:
-            self._loop.unwatch(descriptor)
-        self._listener.stop()
+        self._listening.stop()
 
     def _end(self, driven: _Driven, subcode: int, communication: str) -> None:
         """A Cease with a shutdown communication (RFC 9003), cut to the 255 octets it may have."""
         text = communication.encode()[:255].decode(errors="ignore").encode()
         driven.peer.end(Notify(CEASE, subcode, bytes([len(text)]) + text if text else b""), "")
-
-    # listening
-
-    def _listen(self, session: str) -> None:
-        neighbor = self._driven[session].peer.neighbor
-        local = neighbor["local-address"]
-        bound = self._listener.listen_on(
-            local,
-            neighbor["peer-address"],
-            neighbor["listen"] or 179,
-            neighbor["md5-password"],
-            neighbor["md5-base64"],
-            None,
-        )
-        if bound:
-            self._unbound.discard(session)
-        else:
-            self._unbound.add(session)
-        for listening, (address, _, _, _) in self._listener._sockets.items():
-            self._set_hop_limits(listening, address)
-            if listening.fileno() not in self._listening:
-                self._listening.add(listening.fileno())
-                self._loop.watch(listening.fileno(), READ, self._accept)
-
-    def _set_hop_limits(self, listening: socket.socket, address: str) -> None:
-        """GTSM before a connection exists: the SYN-ACK must leave with 255 as soon as one peer of this address
-        demands it, and a SYN may be judged when all do (RFC 5082 section 3)."""
-        demands = [d.peer.config.gtsm for d in self._driven.values() if d.peer.config.local_address == address]
-        sent = GTSM_HOP_LIMIT if any(demands) else DEFAULT_HOP_LIMIT
-        least = GTSM_HOP_LIMIT if demands and all(demands) else 0
-        if listening.family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, sent)
-            listening.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, least)
-        else:
-            listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, sent)
-            listening.setsockopt(socket.IPPROTO_IP, IP_MINTTL, least)
-
-    def _stop_listening(self, gone: SessionPeer) -> None:
-        neighbor = gone.neighbor
-        wanted = {
-            (driven.peer.neighbor["local-address"].top(), driven.peer.neighbor["listen"] or 179)
-            for driven in self._driven.values()
-            if driven.peer.config.passive
-        }
-        for listening, (address, port, _, _) in tuple(self._listener._sockets.items()):
-            if (address, port) not in wanted:
-                self._loop.unwatch(listening.fileno())
-                self._listening.discard(listening.fileno())
-            elif address == neighbor["local-address"].top() and neighbor["md5-password"]:
-                md5(listening, neighbor["peer-address"].top(), 0, "", False)
-        self._listener.close_unwanted(wanted)
-
-    def _accept(self, _: int) -> None:
-        while self._listener.incoming():
-            for _step in self._listener.new_connections():
-                continue
 
     # what ExaBGP's listener and peers ask of a reactor
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import exabgp.reactor.peer
 from exabgp.bgp.fsm import FSM
-from exabgp.bgp.message import NOP, Notify
+from exabgp.bgp.message import _NOP, NOP, KeepAlive, Notify
 from exabgp.bgp.timer import ReceiveTimer
 from exabgp.environment import getenv
 from exabgp.reactor.keepalive import KA
@@ -23,7 +23,7 @@ from exabgp.reactor.network.tcp import set_minimum_ttl, set_sending_ttl
 from exabgp.reactor.peer import ACTION, Peer
 
 from peerlab.bgp.config import PeerConfig
-from peerlab.bgp.notification import Notification
+from peerlab.bgp.notification import ADMINISTRATIVE_SHUTDOWN, CEASE, HOLD_TIMER_EXPIRED, PEER_DECONFIGURED, Notification
 from peerlab.router.engine_protocol import SessionProtocol, connection_progress, start_connection
 from peerlab.router.loop import READ, WRITE
 
@@ -31,6 +31,8 @@ RETRY_SECONDS = 0.075
 """From a refused connection to the next attempt. A laboratory's ConnectRetryTime: routers start within a second."""
 RETRY_SECONDS_MOST = 0.5
 """Most that a session which keeps failing before Established waits (DampPeerOscillations, RFC 4271 section 8.1)."""
+HELD_OFF_SECONDS = 2.0
+"""Wait after the peer shut or de-configured the session (Cease/2, Cease/3): nobody is there to answer for a while."""
 ATTEMPT_SECONDS = (0.1, 0.2, 0.4, 1.0)
 """How long the first, second … attempt to connect may take before it is given up for a new one.
 
@@ -79,21 +81,45 @@ class _Keepalive(KA):  # type: ignore[misc]
         proto.keepalive_timer = self.send_timer
 
 
+class HoldTimer(ReceiveTimer):  # type: ignore[misc]
+    """ExaBGP's hold timer, to the millisecond: in whole seconds a silent peer is noticed up to a second late."""
+
+    def __init__(self, session: Any, hold_time: int) -> None:
+        super().__init__(session, hold_time, HOLD_TIMER_EXPIRED, 0)
+        self.last_read: float = time.time()
+
+    def check_ka_timer(self, message: Any = _NOP, ignore: int = NOP.TYPE) -> bool:
+        """Any message starts the time anew (RFC 4271 section 8.2.2); raises ExaBGP's Notify when it is up."""
+        if self.holdtime:
+            now = time.time()
+            if ignore != message.TYPE:
+                self.last_read = now
+            elif now >= self.last_read + self.holdtime:
+                raise Notify(self.code, self.subcode, self.message)
+            return True
+        return bool(message.TYPE != KeepAlive.TYPE)
+
+
 class _Retry:
     """When to try again, instead of ExaBGP's 0, 1, 2 … 60 seconds."""
 
     def __init__(self) -> None:
         self._seconds = RETRY_SECONDS
+        self._not_before = 0.0
         self.due = 0.0
 
     def reset(self) -> None:
         """Try at once, and be quick about it from now on."""
         self._seconds = RETRY_SECONDS
-        self.due = 0.0
+        self._not_before = self.due = 0.0
+
+    def hold_off(self) -> None:
+        """The peer has said that it does not want the session now."""
+        self._not_before = time.time() + HELD_OFF_SECONDS
 
     def increase(self) -> None:
         """The session failed: wait, and longer the next time."""
-        self.due = time.time() + self._seconds
+        self.due = max(time.time() + self._seconds, self._not_before)
         self._seconds = min(2 * self._seconds, RETRY_SECONDS_MOST)
 
     def backoff(self) -> bool:
@@ -120,10 +146,13 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """Why the session ends, in words that ExaBGP does not have."""
         self.reason = ""
         """Why the session ended last, in words."""
+        self.obstacle = ""
+        """Why there is no TCP connection yet, in words."""
         self._ending: BaseException | None = None
         self._connecting: Any = None
         self._wake = 0.0
         self.generator: Any = None
+        self.recv_timer: HoldTimer | None
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()
@@ -157,6 +186,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
     def notification_came(self, notification: Notification) -> None:
         """The peer ends the session."""
         self.remark = f"NOTIFICATION received: {_words(notification)}"
+        if notification.code == CEASE and notification.subcode in (ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED):
+            self._delay.hold_off()
 
     def descriptor_closes(self) -> None:
         """The session's socket is about to be closed."""
@@ -184,7 +215,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
             return self._wake or None
         timers = []
         if self.recv_timer is not None and self.recv_timer.holdtime:
-            timers.append(self.recv_timer.last_read + self.recv_timer.holdtime + 1)
+            timers.append(self.recv_timer.last_read + self.recv_timer.holdtime)
         if self.fsm == FSM.OPENSENT:
             timers = [self._wake]
         keepalive = self.proto.keepalive_timer
@@ -260,7 +291,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
                         raise OSError(0, "no answer")
                     yield ACTION.LATER
             except (OSError, NetworkError) as error:
-                self.reason = f"no TCP connection: {getattr(error, 'strerror', None) or error}"
+                self.obstacle = f"no TCP connection: {_innermost(error)}"
                 self._abandon_connecting()
                 self._wake = time.time() + RETRY_SECONDS
                 while time.time() < self._wake:
@@ -287,6 +318,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
             else:
                 self.fsm.change(FSM.CONNECT)
                 yield from self._connect()
+        self.obstacle = ""
         for sent in self.proto.new_open():
             self.proto.negotiated.sent(sent)
         self._wake = time.time() + OPEN_SECONDS + 1
@@ -299,7 +331,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self.proto.connection.msg_size = self.proto.negotiated.msg_size
         self.proto.validate_open()
         self.fsm.change(FSM.OPENCONFIRM)
-        self.recv_timer = ReceiveTimer(self.proto.connection.session, self.proto.negotiated.holdtime, 4, 0)
+        self.recv_timer = HoldTimer(self.proto.connection.session, self.proto.negotiated.holdtime)
         yield from self._send_ka()
         yield from self._read_ka()
         self.fsm.change(FSM.ESTABLISHED)
@@ -320,11 +352,17 @@ class SessionPeer(Peer):  # type: ignore[misc]
             self.reason = f"NOTIFICATION sent: {_words(Notification(error.code, error.subcode, error.data))}{why}"
         else:
             self.reason = self.remark or str(error) or message
-        self.remark = ""
+        self.remark = self.obstacle = ""
         self._abandon_connecting()
         self.recv_timer = None
         super()._close(message, error)
         self._ending = None
+
+
+def _innermost(error: Exception) -> str:
+    """The kernel's words of an error that ExaBGP has wrapped: ``… ([Errno ENETUNREACH] [Errno 101] Network is …)``."""
+    words = error.strerror if isinstance(error, OSError) else str(error).rpartition("] ")[2].rstrip(")")
+    return words or str(error)
 
 
 def _words(notification: Notification) -> str:

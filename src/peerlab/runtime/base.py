@@ -264,8 +264,14 @@ class Task(Protocol):
     async def result(self) -> dict[str, Any]:
         """Wait for the end (records on the way are dropped); raises `RuntimeFailure` when the probe failed."""
 
+    def ask_to_stop(self) -> None:
+        """Ask a probe to end; its last records and its result can still be read."""
+
     async def stop(self) -> dict[str, Any]:
         """Ask a probe that runs until told to end, and wait for its result."""
+
+    async def drain(self) -> list[dict[str, Any]]:
+        """Ask a probe that runs until told to end, and wait for all of its records that were not read yet."""
 
     def close(self) -> None:
         """Kill the probe if it still runs. Safe to call twice."""

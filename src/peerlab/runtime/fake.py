@@ -65,9 +65,16 @@ class FakeTask:
             raise self._outcome
         return self._outcome
 
+    def ask_to_stop(self) -> None:
+        """Nothing runs: there is nothing to stop."""
+
     async def stop(self) -> dict[str, Any]:
         """Same as `result`."""
         return await self.result()
+
+    async def drain(self) -> list[dict[str, Any]]:
+        """No records."""
+        return []
 
     def close(self) -> None:
         """Nothing runs."""

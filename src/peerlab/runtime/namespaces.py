@@ -50,9 +50,15 @@ Value = TypeVar("Value")
 
 
 async def start_cell(lab: str, state_directory: Path) -> NamespaceRuntime:
-    """Starts a lab's cell and attaches to it. Raises `RefusedError` when the name is taken."""
+    """Starts a lab's cell and attaches to it.
+
+    Raises `RefusedError` when the name is taken, `RuntimeFailure` when the supervisor does not live that long.
+    """
     await start_supervisor(lab, state_directory)
-    return await attach(lab)
+    try:
+        return await attach(lab)
+    except RefusedError as refusal:
+        raise RuntimeFailure(f"the supervisor of lab {lab} ended as soon as it had listened") from refusal
 
 
 async def attach(lab: str) -> NamespaceRuntime:
@@ -70,6 +76,7 @@ class NamespaceRuntime:
         """The supervisor's pid, in the caller's counting."""
         self.gone = asyncio.Event()
         """Set when the supervisor is no longer there."""
+        self._supervisor_handle = _pidfd(supervisor)
         connection.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._channel = Channel(connection)
@@ -348,10 +355,13 @@ class NamespaceRuntime:
     # --- the end ---------------------------------------------------------------------------------------
 
     async def shutdown(self) -> None:
-        """Ends the lab and waits until its supervisor is gone, which is when the kernel has killed all of it."""
-        handle = _pidfd(self.supervisor)
+        """Ends the lab and waits until its supervisor is gone, which is when the kernel has killed all of it.
+
+        A supervisor that is gone already is only waited for.
+        """
         with contextlib.suppress(RuntimeFailure):  # it may be gone before it has answered
             await self._tell(language.Shutdown())
+        handle, self._supervisor_handle = self._supervisor_handle, None
         if handle is None:
             return
         try:
@@ -366,6 +376,9 @@ class NamespaceRuntime:
     async def close(self) -> None:
         """Lets go of the lab; it runs on."""
         self._disconnect(f"lab {self.lab} was let go")
+        if self._supervisor_handle is not None:
+            os.close(self._supervisor_handle)
+            self._supervisor_handle = None
 
 
 class ExitStream:

@@ -30,8 +30,7 @@ EXTENDED_ERROR = struct.Struct("=IBBBxII")
 ORIGIN_ICMP, ORIGIN_ICMP6 = 2, 3
 TIME_EXCEEDED = {socket.AF_INET: 11, socket.AF_INET6: 3}
 UNREACHABLE = {socket.AF_INET: 3, socket.AF_INET6: 1}
-PORT_UNREACHABLE = {socket.AF_INET: 3, socket.AF_INET6: 4}
-TRACE_PORT = 33434
+ECHO_PROTOCOL = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 PING_WAIT_SECONDS = 1.0
 TRACE_WAIT_SECONDS = 0.25
 TRACE_WAVE = 4
@@ -207,10 +206,10 @@ def traceroute(
     source: str = "",
     wait: float = TRACE_WAIT_SECONDS,
 ) -> TraceReport:
-    """UDP probes, a few TTLs at once, one socket each; the answers come through the sockets' error queues.
+    """Echo requests, a few TTLs at once, one ping socket each; hops answer through the sockets' error queues.
 
-    The next TTLs go out as soon as all of the last have answered, or after ``wait`` seconds. Not all at once:
-    Linux tells one source "unreachable" five times and then once a second (net.ipv4.route.error_burst).
+    The next TTLs go out as soon as all of the last have answered, or after ``wait`` seconds. Echo and not UDP: a
+    host's "port unreachable" is rate limited by a global sysctl (icmp_msgs_per_sec), an echo reply is not.
     """
     family = family_of(destination)
     hops: dict[int, Hop] = {}
@@ -248,7 +247,7 @@ def _gather(
     poll = select.poll()
     poll.register(reporter.stopped, select.POLLIN)
     for descriptor in trials:
-        poll.register(descriptor, select.POLLERR)
+        poll.register(descriptor, select.POLLIN | select.POLLERR)
     deadline = time.monotonic() + wait
     while not reporter.stop.is_set() and any(
         trial.ttl not in hops and trial.ttl <= last for trial in trials.values()
@@ -268,7 +267,7 @@ def _gather(
 
 def _send_trial(family: socket.AddressFamily, destination: str, ttl: int, source: str) -> _Trial | None:
     """One probe; None when this node has no route."""
-    datagram = socket.socket(family, socket.SOCK_DGRAM)
+    datagram = socket.socket(family, socket.SOCK_DGRAM, ECHO_PROTOCOL[family])
     try:
         if family == socket.AF_INET6:
             datagram.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
@@ -279,7 +278,8 @@ def _send_trial(family: socket.AddressFamily, destination: str, ttl: int, source
         if source:
             datagram.bind((source, 0))
         sent_at = time.monotonic_ns()
-        datagram.sendto(b"peerlab-trace", (destination, TRACE_PORT + ttl))
+        request = ECHO_HEADER.pack(ECHO_REQUEST[family], 0, 0, 0, ttl)  # the kernel fills in identifier and checksum
+        datagram.sendto(request + b"peerlab-trace", (destination, 0))
     except OSError as failure:
         if failure.errno == errno.ENOBUFS:  # lost to an impairment at this node's own egress
             return _Trial(ttl, datagram, sent_at)
@@ -291,26 +291,29 @@ def _send_trial(family: socket.AddressFamily, destination: str, ttl: int, source
 
 
 def _answer_of(family: socket.AddressFamily, trial: _Trial) -> Hop | None:
-    """Reads an error queue: who said what about the probe. None when there was nothing of use."""
+    """Reads a socket: an echo reply, or who said what about the probe. None when there was nothing of use."""
     try:
         _, ancillary, _, _ = trial.socket.recvmsg(512, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
     except BlockingIOError:
-        return None
+        return _reply_of(trial)
     rtt = (time.monotonic_ns() - trial.sent_at) / 1e6
     for _, _, block in ancillary:
-        number, origin, kind, code, _, _ = EXTENDED_ERROR.unpack_from(block)
+        number, origin, kind, _, _, _ = EXTENDED_ERROR.unpack_from(block)
         if origin not in (ORIGIN_ICMP, ORIGIN_ICMP6):
             # The node itself gave up, most often because nobody answered ARP or neighbour discovery.
             return Hop(trial.ttl, None, None, "unreachable" if number == errno.EHOSTUNREACH else os.strerror(number))
         sender = _offender(family, block[EXTENDED_ERROR.size :])
-        if kind == TIME_EXCEEDED[family]:
-            answer = "time-exceeded"
-        elif kind == UNREACHABLE[family] and code == PORT_UNREACHABLE[family]:
-            answer = "reached"
-        else:
-            answer = "unreachable"
-        return Hop(trial.ttl, sender, rtt, answer)
+        return Hop(trial.ttl, sender, rtt, "time-exceeded" if kind == TIME_EXCEEDED[family] else "unreachable")
     return None
+
+
+def _reply_of(trial: _Trial) -> Hop | None:
+    """The destination's echo reply, if it is there."""
+    try:
+        _, sender = trial.socket.recvfrom(512, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    return Hop(trial.ttl, sender[0], (time.monotonic_ns() - trial.sent_at) / 1e6, "reached")
 
 
 def _offender(family: socket.AddressFamily, block: bytes) -> str | None:

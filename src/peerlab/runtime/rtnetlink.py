@@ -47,7 +47,7 @@ RTM_NEWRULE = 32
 
 IFF_UP, IFF_LOWER_UP = 1, 0x10000
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 18
-IFLA_STATS64, IFLA_NET_NS_FD, IFLA_EXT_MASK = 23, 28, 29
+IFLA_STATS64, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = 23, 27, 28, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE, IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 
@@ -161,6 +161,16 @@ def link_set(index: int, up: bool, purpose: str, master: int | None = None) -> R
 def link_delete(index: int, purpose: str) -> Request:
     """Removes a link; a veth takes its other end with it."""
     return request(RTM_DELLINK, LINK.pack(0, 0, index, 0, 0), purpose)
+
+
+def link_group(index: int, group: int, purpose: str) -> Request:
+    """Puts a link into a group of its namespace."""
+    return request(RTM_NEWLINK, LINK.pack(0, 0, index, 0, 0) + attribute(IFLA_GROUP, U32.pack(group)), purpose)
+
+
+def group_delete(group: int, purpose: str) -> Request:
+    """Removes every link of a group in one go: the kernel waits once for its readers, not once per link."""
+    return request(RTM_DELLINK, LINK.pack(0, 0, 0, 0, 0) + attribute(IFLA_GROUP, U32.pack(group)), purpose)
 
 
 def links_question() -> Request:

@@ -63,12 +63,22 @@ class StreamReceived(msgspec.Struct, frozen=True):
     last_sequence: int = -1
     overflowed: int = 0
     gaps: tuple[tuple[int, int, int], ...] = ()
+    jitter_ms: float = 0.0
 
 
 def udp_stream_send(
-    reporter: Reporter, destination: str, port: int, rate_hz: float = 1000.0, size: int = 64, source: str = ""
+    reporter: Reporter,
+    destination: str,
+    port: int,
+    rate_hz: float = 1000.0,
+    size: int = 64,
+    source: str = "",
+    count: int = 0,
 ) -> StreamSent:
-    """Sends ``rate_hz`` datagrams a second of ``size`` bytes until told to stop. Its first record says it began."""
+    """Sends ``rate_hz`` datagrams a second of ``size`` bytes until told to stop, or ``count`` of them.
+
+    Its first record says it began.
+    """
     if rate_hz <= 0:
         raise RuntimeFailure(f"a rate of {rate_hz} datagrams a second cannot be sent; give a positive one")
     family = family_of(destination)
@@ -83,7 +93,7 @@ def udp_stream_send(
         due = start = time.monotonic_ns()
         sequence = late_max = 0
         reporter.emit({"started_ns": started})
-        while not reporter.stop.is_set():
+        while not reporter.stop.is_set() and (not count or sequence < count):
             now = time.monotonic_ns()
             if now < due - _SHORTEST_SLEEP_NS:
                 select.select([reporter.stopped], [], [], (due - now) / 1e9)
@@ -150,8 +160,8 @@ def _take_all(receiver: socket.socket, account: _Account) -> None:
             elif kind == SO_RXQ_OVFL:
                 account.overflowed = struct.unpack("=I", value)[0]
         if len(block) >= DATAGRAM.size and block.startswith(MAGIC):
-            _, sequence, _, started = DATAGRAM.unpack_from(block)
-            account.take(sequence, at, started)
+            _, sequence, left, started = DATAGRAM.unpack_from(block)
+            account.take(sequence, at, started, left)
 
 
 class _Account:
@@ -163,9 +173,14 @@ class _Account:
         self.highest = -1
         self.first = self.last = 0
         self.missing: dict[int, tuple[int, int, set[int]]] = {}  # by first number missing: times, numbers
+        self.jitter_ns = 0.0
+        self.transit: int | None = None
 
-    def take(self, sequence: int, at: int, started: int) -> None:
-        """One datagram arrived."""
+    def take(self, sequence: int, at: int, started: int, left: int) -> None:
+        """One datagram arrived that left at ``left``. Jitter: smoothed change of transit time (RFC 3550 6.4.1)."""
+        if self.transit is not None:
+            self.jitter_ns += (abs(at - left - self.transit) - self.jitter_ns) / 16
+        self.transit = at - left
         if sequence > self.highest:
             if sequence > self.highest + 1:
                 absent = set(range(self.highest + 1, sequence))
@@ -197,4 +212,5 @@ class _Account:
             self.highest,
             self.overflowed,
             tuple((before, after, len(absent)) for before, after, absent in self.missing.values()),
+            self.jitter_ns / 1e6,
         )

@@ -151,11 +151,21 @@ class RunningTask:
             raise self._outcome
         return self._outcome
 
-    async def stop(self) -> dict[str, Any]:
-        """Asks the probe to end and gives its result."""
+    def ask_to_stop(self) -> None:
+        """Asks the probe to end; its last records and its result can still be read."""
         if self._outcome is None:
             self._writer.write(b"stop\n")
+
+    async def stop(self) -> dict[str, Any]:
+        """Asks the probe to end and gives its result."""
+        self.ask_to_stop()
         return await self.result()
+
+    async def drain(self) -> list[dict[str, Any]]:
+        """Asks the probe to end and gives every record that nobody has read; `result` has its last word then."""
+        if self._outcome is None:
+            self._writer.write(b"stop\n")
+        return [record async for record in self]
 
     def close(self) -> None:
         """Ends the conversation; a probe that still runs is killed by that."""

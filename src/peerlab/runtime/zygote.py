@@ -158,6 +158,8 @@ def _live(order: ForkOrder, descriptors: list[int]) -> NoReturn:
     code = EXIT_SOFTWARE
     try:
         settle(descriptors[0], descriptors[1], order.directory, order.title)
+        # What is forked is Python, where a peer that has gone is an exception; by the signal a router would die of it.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         if len(descriptors) > 2:
             os.dup2(descriptors[2], CONVERSATION)
             close_all_above(CONVERSATION)

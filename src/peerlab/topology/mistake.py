@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from peerlab.errors import InputError, Problem
+from peerlab.errors import InputError, Problem, RefusedError
 
 Path = tuple[str | int, ...]
 """Place in the document: keys as written and list positions from 0."""
@@ -38,6 +38,13 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
         return "define it, or take this out"
     shown = ", ".join(known[:KNOWN_SHOWN])
     return f"known here: {shown}" + (f" and {len(known) - KNOWN_SHOWN} more" if len(known) > KNOWN_SHOWN else "")
+
+
+def no_such(kind: str, word: str, known: Sequence[str]) -> RefusedError:
+    """The refusal of a name that nothing has, with the one that was probably meant."""
+    return RefusedError(
+        f"NoSuch{kind.title().replace(' ', '')}", f"there is no {kind} {word}; {did_you_mean(word, known)}"
+    )
 
 
 class Mistake(msgspec.Struct, frozen=True, order=True):

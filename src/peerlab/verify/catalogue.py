@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peerlab.verify import link, policy, security, session, validation
+from peerlab.verify import deprovision, failover, link, policy, routing, security, session, telemetry, validation
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -15,7 +15,11 @@ CATALOGUE: tuple[Check, ...] = (
     *session.CHECKS,
     *policy.CHECKS,
     *validation.CHECKS,
+    *routing.CHECKS,
+    *failover.CHECKS,
     *security.CHECKS,
+    *telemetry.CHECKS,
+    *deprovision.CHECKS,
 )
 """Every check, in the order of the phases."""
 

@@ -192,8 +192,8 @@ def judge_gated_allow(evidence: Evidence) -> Judgement:
             continue
         judged += 1
         first = min((event for event in openings.values() if event is not None), key=lambda event: event.at)
-        if any(event is not first for event in openings.values()):
-            late = next(session for session, event in openings.items() if event is not first)
+        if any(event is None or event.at != first.at for event in openings.values()):
+            late = next(s for s, event in openings.items() if event is None or event.at != first.at)
             docket.breaks(first.at, connection.key, f"not one step: {late} was opened apart from {first.sessions[0]}")
             continue
         asked = first.at

@@ -211,8 +211,12 @@ def received(node: NodeSnapshot, session: str) -> dict[str, RouteFact]:
 
 
 def judged(node: NodeSnapshot, session: str) -> dict[str, RouteFact]:
-    """Adj-RIB-In after policy of one session, by prefix, accepted and rejected alike."""
-    return {route.prefix: route for route in node.adj_rib_in_post.get(session, ())}
+    """What import policy made of one session's routes, by prefix, accepted and rejected alike.
+
+    A rejected route stands in Adj-RIB-In before policy only, with the reason.
+    """
+    rejected = [route for route in node.adj_rib_in_pre.get(session, ()) if not route.accepted]
+    return {route.prefix: route for route in (*rejected, *node.adj_rib_in_post.get(session, ()))}
 
 
 def sent(node: NodeSnapshot, session: str) -> dict[str, RouteFact]:

@@ -7,11 +7,12 @@ from itertools import pairwise
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.capability import CapabilityCode
 from peerlab.bgp.wire import Keepalive, Open, RouteRefresh
+from peerlab.evidence.events import FaultInjected
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.topology.model import Session
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
-from peerlab.verify.reading import FOREVER, SECOND, answered, node_at, session_at, snapshot
+from peerlab.verify.reading import FOREVER, SECOND, answered, events, node_at, session_at, snapshot
 from peerlab.verify.subject import FAMILIES, connection_sessions, family_of, routers
 from peerlab.verify.wire import announcements, decoded, established_at, hex_of, watched
 
@@ -56,7 +57,11 @@ def judge_timers(evidence: Evidence) -> Judgement:
 
 
 def _spacing(evidence: Evidence, docket: Docket, session: Session, node: str, timers: str) -> None:
-    """No two KEEPALIVEs of a node closer than a second; the one that answers the OPEN does not count."""
+    """No two KEEPALIVEs of a node closer than a second; the one that answers the OPEN does not count.
+
+    Nor do those between a fault on purpose and the session's next OPEN: what TCP could not deliver it sends again in
+    one go when the wire carries once more.
+    """
     up = established_at(evidence, session.id)
     where = f"{node} {session.id}"
     beats = list(decoded(evidence, Keepalive, session.id, node, since=(up or 0) + 1))
@@ -65,7 +70,11 @@ def _spacing(evidence: Evidence, docket: Docket, session: Session, node: str, ti
         docket.lacks(f"{where}: the trace does not last long enough to tell the spacing of KEEPALIVEs")
         return
     opens = [m.at for m, _ in decoded(evidence, Open, session.id, node)]
+    faults = [e.at for e in events(evidence, FaultInjected)]
+    outages = [(at, min(one for one in opens if one > at)) for at in faults if any(one > at for one in opens)]
     for (before, _), (after, _) in pairwise(beats):
+        if any(begin <= after.at <= end for begin, end in outages):
+            continue
         if any(before.at < at <= after.at for at in opens) or any(0 <= before.at - at < SECOND for at in opens):
             continue
         if after.at - before.at < SECOND - CLOCK_TOLERANCE:

@@ -6,7 +6,15 @@ from peerlab.evidence.story import Stimulus
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, trials
 
-_ANNOUNCING = (Stimulus.ANNOUNCED, Stimulus.LEAK, Stimulus.MAX_PREFIX, Stimulus.TIE_BREAK, Stimulus.NO_POLICY)
+_ANNOUNCING = (
+    Stimulus.ANNOUNCED,
+    Stimulus.BAD_ADVERTISEMENT,
+    Stimulus.LEAK,
+    Stimulus.MAX_PREFIX,
+    Stimulus.NEW_ANNOUNCEMENT,
+    Stimulus.NO_POLICY,
+    Stimulus.TIE_BREAK,
+)
 
 
 def prefixes_of(trial: Trial) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ from peerlab.verify.docket import Docket
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import FOREVER
 
+DOWN = ("Idle", "Active", "Connect")
+"""States in which a session holds no routes (RFC 4271 section 8.2.2)."""
+
 M = TypeVar("M", Open, Update, Notification, Keepalive, RouteRefresh)
 
 
@@ -87,7 +90,7 @@ def standing(evidence: Evidence, session: str, sender: str, at: int) -> dict[str
     downs = [
         event.at
         for event in evidence.events
-        if isinstance(event, SessionStateChanged) and event.session == session and event.before == "Established"
+        if isinstance(event, SessionStateChanged) and event.session == session and event.after in DOWN
     ]
     told = evidence.trace.history(session, sender, downs).standing(at)
     return {
@@ -104,11 +107,13 @@ def standing(evidence: Evidence, session: str, sender: str, at: int) -> dict[str
     }
 
 
-def watched(evidence: Evidence, docket: Docket, session: str, since: int = 0, until: int = FOREVER) -> bool:
+def watched(
+    evidence: Evidence, docket: Docket, session: str, since: int = 0, until: int = FOREVER, broken: bool = False
+) -> bool:
     """Whether the trace can be trusted to show everything of a session in [since, until]; a gap is entered if not.
 
     It cannot when the capture ends before, when octets were lost or garbled, when a message does not decode, or when
-    the session was never seen at all.
+    the session was never seen at all. ``broken``: the session was sent rubbish on purpose, which is no gap.
     """
     trace = evidence.trace
     lost = trace.gaps_of(session, since=since, until=until)
@@ -120,6 +125,8 @@ def watched(evidence: Evidence, docket: Docket, session: str, since: int = 0, un
         reason = f"the trace ends before the moment it has to show of session {session}"
     elif lost:
         reason = f"the trace has a gap in session {session}: {lost[0].why}"
+    elif broken:
+        return True
     elif garbled:
         reason = f"{garbled[0].source} sent octets on session {session} that are no BGP message"
     elif unread := next((m for m in messages(evidence, session, since=since, until=until) if _say(m) is None), None):

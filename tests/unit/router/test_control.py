@@ -59,6 +59,8 @@ class Stub:
 
     def answer(self, request: Any) -> Any:
         if isinstance(request, ShutSession):
+            if request.session == "broken":
+                raise LookupError("a fault of ours")
             raise RefusedError("SessionUnknown", f"no session {request.session} here")
         return type(request).__name__
 
@@ -94,6 +96,7 @@ def test_every_request_is_answered_under_its_number(world: tuple[Control, Stub, 
     ("frame", "number", "words"),
     [
         (b'{"do":"shut-session","id":3,"session":"s"}', 3, "no session s here"),
+        (b'{"do":"shut-session","id":3,"session":"broken"}', 3, "the router failed at this: LookupError"),
         (b'{"do":"fly","id":4}', 4, "not a request of this protocol"),
         (b'{"do":"read-rib","id":5}', 5, "missing required field `view`"),
         (b"{", 0, "not a request of this protocol"),

@@ -70,6 +70,8 @@ WIRES = [
     (15, "rs1", "ams2", LinkPurpose.LAN, None),
     (16, "rs1", "member", LinkPurpose.LAN, None),
 ]
+ACCESS = {13: ("20.1.0", "2a01:111"), 14: ("203.0.113", "2001:db8:10")}
+"""Where hosts live: inside what their AS originates."""
 NODES = {
     # name: (AS name, metro)
     "ams1": ("cloud", "amsterdam"),
@@ -138,6 +140,13 @@ def _nodes() -> tuple[Node, ...]:
                 continue
             v4, v6 = _addresses(number)[0 if name == first else 1]
             length = (24, 64) if purpose is LinkPurpose.LAN else (31, 127)
+            if purpose is LinkPurpose.ACCESS:
+                base4, base6 = ACCESS[number]
+                v4, v6, length = (
+                    f"{base4}.{10 if name == first else 1}",
+                    f"{base6}::{10 if name == first else 1}",
+                    (26, 64),
+                )
             if purpose is LinkPurpose.LAN:
                 v4, v6 = f"195.69.144.{index}", f"2001:7f8:1::{index:x}"
             interfaces.append(

@@ -7,10 +7,11 @@ announce at 11, ``under-deny`` is read at 20, ALLOW is ordered at 30, ``allowed`
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
-from verify_model import C4, C6, CLOUD, CLOUD_ROUTERS, CUSTOMER, ISP, M4, M6, MEMBER, P4, P6, TRANSIT, lab
+from verify_model import C4, C6, CLOUD, CLOUD_ROUTERS, CUSTOMER, ISP, IXP, M4, M6, MEMBER, P4, P6, TRANSIT, lab
 
 from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.bgp.capability import Capability, multiprotocol, route_refresh
@@ -317,28 +318,28 @@ def route(
     )
 
 
-FLOWS: list[tuple[str, str, tuple[str, str], tuple[int, ...], tuple[str, ...]]] = [
-    # session, sender, prefixes, path, communities: who tells whom what once all is open
-    ("u1", "cust", (P4, P6), (CUSTOMER,), (MAPS,)),
-    ("u2", "cust", (P4, P6), (CUSTOMER,), (MAPS,)),
-    ("c1", "isp1", (P4, P6), (ISP, CUSTOMER), (MAPS,)),
-    ("c2", "isp1", (P4, P6), (ISP, CUSTOMER), (MAPS,)),
-    ("c3", "isp2", (P4, P6), (ISP, CUSTOMER), (MAPS,)),
-    ("mb", "member", (M4, M6), (MEMBER,), (MAPS,)),
-    ("c4", "rs1", (M4, M6), (MEMBER,), (MAPS,)),
-    ("ti", "isp1", (P4, P6), (ISP, CUSTOMER), ()),
-    ("tr", "transit", (P4, P6), (TRANSIT, ISP, CUSTOMER), ()),
-    ("ob", "transit", (P4, P6), (TRANSIT, ISP, CUSTOMER), ()),
-    ("c1", "ams1", (C4, C6), (CLOUD,), ()),
-    ("c2", "ams2", (C4, C6), (CLOUD,), ()),
-    ("c3", "lon1", (C4, C6), (CLOUD,), ()),
-    ("c4", "ams2", (C4, C6), (CLOUD,), ()),
-    ("mb", "rs1", (C4, C6), (CLOUD,), ()),
-    ("tr", "lon1", (C4, C6), (CLOUD,), ()),
-    ("ti", "transit", (C4, C6), (TRANSIT, CLOUD), ()),
-    ("ob", "transit", (C4, C6), (TRANSIT, CLOUD), ()),
-    ("u1", "isp1", (C4, C6), (ISP, CLOUD), ()),
-    ("u2", "isp2", (C4, C6), (ISP, CLOUD), ()),
+FLOWS: list[tuple[str, str, tuple[str, str], tuple[int, ...], tuple[str, ...], int | None]] = [
+    # session, sender, prefixes, path, communities, OTC: who tells whom what once all is open
+    ("u1", "cust", (P4, P6), (CUSTOMER,), (MAPS,), None),
+    ("u2", "cust", (P4, P6), (CUSTOMER,), (MAPS,), None),
+    ("c1", "isp1", (P4, P6), (ISP, CUSTOMER), (MAPS,), ISP),
+    ("c2", "isp1", (P4, P6), (ISP, CUSTOMER), (MAPS,), ISP),
+    ("c3", "isp2", (P4, P6), (ISP, CUSTOMER), (MAPS,), ISP),
+    ("mb", "member", (M4, M6), (MEMBER,), (MAPS,), None),
+    ("c4", "rs1", (M4, M6), (MEMBER,), (MAPS,), IXP),
+    ("ti", "isp1", (P4, P6), (ISP, CUSTOMER), (), None),
+    ("tr", "transit", (P4, P6), (TRANSIT, ISP, CUSTOMER), (), TRANSIT),
+    ("ob", "transit", (P4, P6), (TRANSIT, ISP, CUSTOMER), (), TRANSIT),
+    ("c1", "ams1", (C4, C6), (CLOUD,), (), CLOUD),
+    ("c2", "ams2", (C4, C6), (CLOUD,), (), CLOUD),
+    ("c3", "lon1", (C4, C6), (CLOUD,), (), CLOUD),
+    ("c4", "ams2", (C4, C6), (CLOUD,), (), None),
+    ("mb", "rs1", (C4, C6), (CLOUD,), (), IXP),
+    ("tr", "lon1", (C4, C6), (CLOUD,), (), None),
+    ("ti", "transit", (C4, C6), (TRANSIT, CLOUD), (), TRANSIT),
+    ("ob", "transit", (C4, C6), (TRANSIT, CLOUD), (), TRANSIT),
+    ("u1", "isp1", (C4, C6), (ISP, CLOUD), (), CLOUD),
+    ("u2", "isp2", (C4, C6), (ISP, CLOUD), (), CLOUD),
 ]
 CONNECTIONS = ("c1", "c2", "c3", "c4")
 
@@ -348,10 +349,20 @@ def is_opened(session: str, sender: str) -> bool:
     return session in CONNECTIONS and sender in CLOUD_ROUTERS
 
 
-def plain_story() -> Scenario:
-    """All sessions up, peers announced, DENY then ALLOW, every moment read, nothing wrong."""
+@cache
+def _built() -> Scenario:
     from verify_story import build
 
     scenario = Scenario()
     build(scenario)
     return scenario
+
+
+def plain_story() -> Scenario:
+    """All sessions up, peers announced, DENY then ALLOW, every moment read, nothing wrong. A copy of one's own."""
+    base, mine = _built(), Scenario()
+    mine.model = base.model
+    mine.events, mine.messages = list(base.events), list(base.messages)
+    mine.steps, mine.gaps = list(base.steps), list(base.gaps)
+    mine.snapshots = {moment: dict(nodes) for moment, nodes in base.snapshots.items()}
+    return mine

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_interface
 
+from msgspec import structs
 from verify_model import C4, C6, CLOUD_ROUTERS, FAMILIES, ISP, IXP, MEMBER, P4, P6, WIRES, session_id
+from verify_packets import send_packets
+from verify_removal import remove_and_return
 from verify_scenario import (
     ALLOW,
     CONNECTIONS,
@@ -64,6 +67,8 @@ WAYS: dict[Moment, tuple[dict[str, str], frozenset[str]]] = {
     Moment.DEPROVISIONED: (COLD, frozenset({"c3"})),
     Moment.REPROVISIONED: (COLD, frozenset()),
 }
+PREFERENCE = {"c1": 200, "c2": 200, "c3": 200, "c4": 150, "tr": 80}
+"""LOCAL_PREF by session: the ladder of RTG-03."""
 DENIED = (Moment.UNDER_DENY, Moment.UNDER_DENY_STIMULATED)
 BEFORE_BGP = (Moment.BASELINE, Moment.LINK_TEST)
 RULES = ("SES-01", "POL-02", "VAL-05", "POL-10", "POL-12", "POL-13", "POL-15", "POL-20")
@@ -94,6 +99,9 @@ def build(scenario: Scenario) -> None:
     for moment in Moment:
         if moment in TIMES:
             scenario.snapshots[moment] = _nodes(scenario, moment)
+    _tell_inside(scenario)
+    send_packets(scenario)
+    remove_and_return(scenario, RULES)
 
 
 def _phases(scenario: Scenario) -> None:
@@ -179,7 +187,7 @@ def _open(scenario: Scenario, session: Session) -> None:
 
 
 def _tell_routes(scenario: Scenario) -> None:
-    for name, sender, prefixes, asns, communities in FLOWS:
+    for name, sender, prefixes, asns, communities, otc in FLOWS:
         for family, prefix in zip(FAMILIES, prefixes, strict=True):
             session = scenario.model.session(session_id(name, family))
             at = ALLOW + 1 if is_opened(name, sender) else TOLD
@@ -191,7 +199,15 @@ def _tell_routes(scenario: Scenario) -> None:
                 as_path=path(*asns),
                 communities=communities,
                 next_hop=_next_hop(scenario.model, session, name, sender),
+                otc=otc,
             )
+
+
+def _tell_inside(scenario: Scenario) -> None:
+    """What the routers of the cloud tell each other once all is open."""
+    for (session_name, sender), told in _told(scenario, Moment.ALLOWED, HOT, frozenset()).items():
+        for fact in told if session_name.startswith("i-") else ():
+            scenario.announce(session_name, sender, [fact.prefix], ALLOW + 2, **structs.asdict(fact.attributes))
 
 
 def _next_hop(model: LabModel, session: Session, name: str, sender: str) -> Address:
@@ -224,7 +240,9 @@ def _nodes(scenario: Scenario, moment: Moment) -> dict[str, NodeSnapshot]:
             peer = session.other(node.name)
             came = outs.get((session.id, peer.node), ())
             denied = moment in DENIED and name in CONNECTIONS and node.name in CLOUD_ROUTERS
-            judged = tuple(_verdict(route, accepted=not denied, reason="DENY ALL" if denied else "") for route in came)
+            reason = "DENY ALL" if denied else ""
+            ranked = PREFERENCE.get(name) if node.name in CLOUD_ROUTERS else None
+            judged = tuple(_verdict(route, not denied, reason, ranked) for route in came)
             ins_pre[session.id], ins_post[session.id] = came, judged
             own_out[session.id] = outs.get((session.id, node.name), ())
             facts.append(_fact(session, node.name, moment, name, ins_pre, ins_post, own_out))
@@ -243,10 +261,11 @@ def _nodes(scenario: Scenario, moment: Moment) -> dict[str, NodeSnapshot]:
     return nodes
 
 
-def _verdict(route: RouteFact, *, accepted: bool, reason: str) -> RouteFact:
-    return RouteFact(
-        prefix=route.prefix, session=route.session, attributes=route.attributes, accepted=accepted, reason=reason
-    )
+def _verdict(route: RouteFact, accepted: bool, reason: str, preference: int | None) -> RouteFact:
+    attributes = route.attributes
+    if preference is not None:
+        attributes = structs.replace(attributes, local_pref=preference)
+    return structs.replace(route, attributes=attributes, accepted=accepted, reason=reason)
 
 
 def _fact(
@@ -290,7 +309,7 @@ def _told(
         fact = RouteFact(prefix=prefix, session=session.id, attributes=attributes)
         outs[session.id, sender] = (*outs.get((session.id, sender), ()), fact)
 
-    for name, sender, prefixes, asns, communities in FLOWS:
+    for name, sender, prefixes, asns, communities, otc in FLOWS:
         shut = name in CONNECTIONS and (moment in BEFORE_BGP or name in down)
         closed = is_opened(name, sender) and moment in DENIED
         gone = moment is Moment.WITHDRAWN and prefixes == (P4, P6)
@@ -299,7 +318,8 @@ def _told(
         for family, prefix in zip(FAMILIES, prefixes, strict=True):
             session = model.session(session_id(name, family))
             hop = _next_hop(model, session, name, sender)
-            tell(session, sender, prefix, PathAttributes(as_path=path(*asns), communities=communities, next_hop=hop))
+            known = PathAttributes(as_path=path(*asns), communities=communities, next_hop=hop, otc=otc)
+            tell(session, sender, prefix, known)
     for sender in CLOUD_ROUTERS:
         for family, mine in zip(FAMILIES, (P4, P6), strict=True):
             way = ways.get(sender)
@@ -310,7 +330,7 @@ def _told(
                 session = _ibgp(model.sessions, sender, other, family)
                 hop = session.end(sender).address
                 if learned and way is not None:
-                    asns, communities = next((a, c) for n, s, p, a, c in FLOWS if n == way and p == (P4, P6))
+                    asns, communities = next((a, c) for n, s, p, a, c, _ in FLOWS if n == way and p == (P4, P6))
                     preference = 100 if moment in (Moment.ALLOWED, Moment.STIMULATED, Moment.HOT_POTATO) else 300
                     tell(
                         session,
