@@ -91,7 +91,8 @@ async def _press_against_deny(rehearsal: Rehearsal) -> None:
     for _, connection in connections(rehearsal):
         for session in sessions_of(rehearsal, connection):
             peer = session.other(connection.edge).node if _is_end(session, connection.edge) else connection.peer
-            if rehearsal.model.node(peer).kind is NodeKind.EXABGP and _is_end(session, connection.edge):
+            kinds = {rehearsal.model.node(node).kind for node in (peer, connection.edge)}
+            if kinds == {NodeKind.EXABGP} and _is_end(session, connection.edge):
                 chosen.setdefault(session.family, (connection, session))
     await asyncio.gather(*(_press(rehearsal, connection.edge, session) for connection, session in chosen.values()))
 

@@ -115,9 +115,7 @@ def configuration(
     )
 
 
-def _peer(
-    config: RouterConfig, peer: PeerConfig, imports: str, exports: str, shut: bool
-) -> dict[str, Any]:
+def _peer(config: RouterConfig, peer: PeerConfig, imports: str, exports: str, shut: bool) -> dict[str, Any]:
     external = peer.local_as != peer.peer_as
     heard = SOURCES[LearnedFrom.EBGP if external else LearnedFrom.IBGP]
     import_lines = [f"{SOURCE} = {heard};", f"{imports}({peer.local_address}, {'true' if external else 'false'});"]

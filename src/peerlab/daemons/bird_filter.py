@@ -1,4 +1,4 @@
-"""Typed policies in BIRD's filter language: one function per policy and family, every condition and action or a refusal.
+"""Typed policies in BIRD's filter language: one function per policy and family, everything or a refusal.
 
 A function begins by noting nothing and ends by deciding: before each verdict it writes the number of the statement
 into the custom attribute ``lab_statement``, so that BIRD itself shows which statement decided about a route, kept or

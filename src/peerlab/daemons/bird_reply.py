@@ -315,9 +315,8 @@ def _session(name: str, state: str, lines: list[str]) -> BirdSession:
             facts[match[1]] = match[2].strip()
         if stripped.startswith(("Import ", "Export ")):
             counters.append(stripped)
-    numbers = dict(
-        (word, int(count)) for count, word in re.findall(r"(\d+) (imported|filtered|exported)", facts.get("Routes", ""))
-    )
+    told = re.findall(r"(\d+) (imported|filtered|exported)", facts.get("Routes", ""))
+    numbers = {word: int(count) for count, word in told}
     hold, keep = (facts.get(f"{timer} timer", "0/0").rpartition("/")[2] for timer in ("Hold", "Keepalive"))
     return BirdSession(
         name=name,

@@ -202,4 +202,3 @@ class BirdRib:
             originator_id=attributes.originator_id or neighbour,
             cluster_list=(config.cluster_id or config.router_id, *attributes.cluster_list),
         )
-
