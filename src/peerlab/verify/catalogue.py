@@ -8,6 +8,7 @@ from peerlab.verify import deprovision, failover, link, policy, routing, securit
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
+from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
 CATALOGUE: tuple[Check, ...] = (
@@ -40,6 +41,8 @@ def judge_all(
 ) -> tuple[Finding, ...]:
     """Judge the evidence by every check, or by those whose id is in ``only``, in catalogue order.
 
+    Without ``only`` the ``expect:`` sentences of the topology are judged too, after the checks.
+
     A check that raises gives an INCONCLUSIVE finding with ``broke`` set, so that one defect does not take all other
     verdicts with it; it never becomes a PASS. Raises KeyError for an id in ``only`` that is no check's.
     """
@@ -50,7 +53,10 @@ def judge_all(
         if unknown:
             raise KeyError(", ".join(sorted(unknown)))
         chosen = tuple(check for check in catalogue if check.id in wanted)
-    return tuple(_judge(check, evidence) for check in chosen)
+    findings = tuple(_judge(check, evidence) for check in chosen)
+    if only is not None:
+        return findings
+    return (*findings, *(judge_expectation(said, evidence) for said in evidence.model.expectations))
 
 
 def _judge(check: Check, evidence: Evidence) -> Finding:

@@ -50,7 +50,7 @@ def expectation_statement(expectation: Expectation) -> Statement:
 
 
 def judge_expectation(expectation: Expectation, evidence: Evidence) -> Finding:
-    """The finding of one ``expect:`` sentence; its check id is ``EXP-`` and the name."""
+    """The finding of one ``expect:`` sentence: check ``EXPECT``, titled with the sentence's own name."""
     statement = expectation_statement(expectation)
     judgement = statement.judge(evidence)
     outcome = {True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.INCONCLUSIVE}[judgement.holds]
@@ -62,12 +62,12 @@ def judge_expectation(expectation: Expectation, evidence: Evidence) -> Finding:
     )
     shown = (seen, judgement.witness) if outcome is Outcome.PASS and judgement.witness is not None else (seen,)
     return Finding(
-        check=f"EXP-{expectation.name}",
-        title=str(statement),
+        check="EXPECT",
+        title=expectation.name,
         phase=Phase.VERDICT,
         severity=Severity.MAJOR,
         outcome=outcome,
-        summary=judgement.why,
+        summary=f"{statement}: {judgement.why}",
         exhibits=shown,
         witness=judgement.witness if outcome is Outcome.FAIL else None,
     )

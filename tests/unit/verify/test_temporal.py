@@ -268,7 +268,7 @@ class TestExpectations:
             finding = judge_expectation(self.expectation(quantifier, **more), seen)
             assert finding.outcome is expected, finding.summary
             assert (finding.witness is not None) or expected is not Outcome.FAIL or quantifier != "never"
-            assert finding.check == "EXP-told" and finding.exhibits
+            assert (finding.check, finding.title) == ("EXPECT", "told") and finding.exhibits
 
     def test_a_witness_is_the_message(self) -> None:
         finding = judge_expectation(self.expectation("never"), evidence(talk(announce(P, 64500))))
