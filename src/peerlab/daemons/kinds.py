@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import cast
 
+from peerlab.bgp.config import RouterConfig
 from peerlab.daemons import bird, exabgp
 from peerlab.daemons.base import Daemon
 from peerlab.errors import Unsupported
@@ -19,3 +22,9 @@ def daemon_of(kind: NodeKind) -> Daemon:
         can = ", ".join(sorted(one.value for one in _DAEMONS))
         raise Unsupported(f"peerlab cannot run a router of kind {kind.value} yet; there are: {can}")
     return cast(Daemon, daemon)
+
+
+def files_of(config: RouterConfig) -> Mapping[PurePath, str]:
+    """The files of a router from its configuration alone. Raises Unsupported."""
+    daemon = bird if config.kind == NodeKind.BIRD else exabgp
+    return {daemon.CONFIGURATION: daemon.configuration(config), daemon.ROUTER: daemon.router_json(config)}
