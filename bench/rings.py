@@ -121,7 +121,8 @@ async def _start_plain(runtime: NamespaceRuntime, model: LabModel, number: int, 
 async def _logged_up(runtime: NamespaceRuntime, model: LabModel, number: int) -> None:
     """Waits for the processes' TCP sessions as the kernel lists them: four established connections to port 179."""
     node = model.nodes[number].name
-    watch = "until [ $(cat /proc/self/net/tcp /proc/self/net/tcp6 | grep -c ':00B3 .*:.* 01 \\|:00B3 01 ') -ge 4 ]; do sleep 0.05; done"
+    established = "cat /proc/self/net/tcp /proc/self/net/tcp6 | grep -c ':00B3 .*:.* 01 \\|:00B3 01 '"
+    watch = f"until [ $({established}) -ge 4 ]; do sleep 0.05; done"
     await runtime.run(node, ["bash", "-c", watch], within=WITHIN)
 
 
@@ -129,7 +130,8 @@ async def measure(sizes: list[int]) -> None:
     """Print one row per size."""
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     print(f"machine: {machine}; date: {time.strftime('%Y-%m-%d')}; command: python bench/rings.py")
-    print(f"{'N':>4} {'sessions':>8} {'floor s':>8} {'plain s':>8} {'up s':>8} {'converged s':>11} {'x floor':>8} {'PSS MiB':>8}")
+    heads = ("sessions", "floor s", "plain s", "up s")
+    print(f"{'N':>4} {' '.join(f'{head:>8}' for head in heads)} {'converged s':>11} {'x floor':>8} {'PSS MiB':>8}")
     for count in sizes:
         with tempfile.TemporaryDirectory() as directory:
             os.environ["PEERLAB_STATE"] = directory

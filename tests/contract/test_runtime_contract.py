@@ -17,6 +17,7 @@ import pytest
 
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime.base import (
+    ForkSpec,
     Impairment,
     InterfaceSpec,
     LinkSpec,
@@ -296,6 +297,53 @@ def test_forking_needs_a_zygote(build: Build, tmp_path: Path) -> None:
             assert (process.pid, process.origin) == (pid, "warm")
             await runtime.signal("left", "router", signal.SIGKILL)
             assert (await exit_of(exits, "router")).signal == signal.SIGKILL
+
+    asyncio.run(story())
+
+
+WAITS = bytes([signal.SIGUSR2])
+
+REFUSED_BATCHES = [
+    # the zygote does not run
+    ("UnknownZygote", "cold", [ForkSpec("left", "router", WAITS)]),
+    # one node of several does not exist
+    ("UnknownNode", "warm", [ForkSpec("left", "router", WAITS), ForkSpec("nobody", "router", WAITS)]),
+    # the name is taken in a node
+    ("ProcessExists", "warm", [ForkSpec("left", "router", WAITS), ForkSpec("middle", "taken", WAITS)]),
+    # the name comes twice in one batch
+    ("ProcessExists", "warm", [ForkSpec("left", "router", WAITS), ForkSpec("left", "router", WAITS)]),
+    # a file leaves its node's directory
+    ("BadPath", "warm", [ForkSpec("left", "router", WAITS), ForkSpec("right", "router", WAITS, {"../x": ""})]),
+]
+
+
+@pytest.mark.parametrize(("code", "zygote", "forks"), REFUSED_BATCHES)
+def test_a_batch_of_forks_is_refused_as_a_whole(
+    build: Build, tmp_path: Path, code: str, zygote: str, forks: list[ForkSpec]
+) -> None:
+    async def story() -> None:
+        async with small_lab(build, tmp_path) as runtime:
+            await runtime.prepare(ZygoteSpec("warm", (), "signal:sigwait"))
+            await runtime.fork("middle", "taken", "warm", WAITS)
+            with pytest.raises(RefusedError, match=code):
+                await runtime.fork_all(zygote, forks)
+            assert [each.name for each in (await runtime.observe()).processes] == ["taken"]
+
+    asyncio.run(story())
+
+
+def test_a_batch_of_forks_brings_its_files(build: Build, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with small_lab(build, tmp_path) as runtime:
+            await runtime.prepare(ZygoteSpec("warm", (), "signal:sigwait"))
+            assert await runtime.fork_all("warm", []) == ()
+            nodes = ("left", "middle", "right")
+            forks = [ForkSpec(node, "router", WAITS, {"conf/who": node}) for node in nodes]
+            pids = await runtime.fork_all("warm", forks)
+            born = {each.node: each.pid for each in (await runtime.observe()).processes}
+            assert tuple(born[node] for node in nodes) == pids
+            for node in nodes:
+                assert await runtime.read_file(node, "conf/who") == node.encode()
 
     asyncio.run(story())
 

@@ -233,5 +233,3 @@ def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]
 def read_json(text: str) -> Sequence[dict[str, object]]:
     """What a command printed with --json: a list of objects."""
     return msgspec.json.decode(text, type=list[dict[str, object]])
-
-

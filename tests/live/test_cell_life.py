@@ -17,7 +17,7 @@ import pytest
 from cell_row import EAST, LAB, LINKS, NODES, PROBE, ROUTES, WITHIN, empty_cell, probe, row, until
 
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
-from peerlab.runtime.base import CELL, NodeSpec, ZygoteSpec
+from peerlab.runtime.base import CELL, ForkSpec, NodeSpec, ZygoteSpec
 from peerlab.runtime.cell import socket_name
 from peerlab.runtime.namespaces import attach, list_labs, start_cell
 
@@ -55,6 +55,29 @@ def test_a_tap_finds_every_namespace_from_a_place_that_is_no_node(tmp_path: Path
                 assert f"net:[{node.namespace}]".encode() in done.stdout
             done = await runtime.run(CELL, ["cat", "/proc/net/dev"], WITHIN)
             assert b"e0:" not in done.stdout and b"lo:" in done.stdout
+
+    asyncio.run(story())
+
+
+COUNT_SIBLINGS = rb"""
+zygote=$(awk '/^PPid/ {print $2}' /proc/$PPID/status)
+grep -l "^PPid:.$zygote$" /proc/[0-9]*/status 2>/dev/null | wc -l
+exec sleep 600
+"""
+
+
+def test_of_a_batch_none_begins_before_the_last_is_born(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with row(tmp_path) as runtime:
+            await runtime.prepare(ZygoteSpec("shell", (), "os:system"))
+            places = [(node.name, f"child{number}") for node in NODES for number in range(10)]
+            await runtime.fork_all("shell", [ForkSpec(node, name, COUNT_SIBLINGS) for node, name in places])
+
+            async with asyncio.timeout(WITHIN):
+                for node, name in places:
+                    while not (seen := await runtime.read_file(node, f"{name}.log")):
+                        continue
+                    assert seen == b"40\n", (node, name)
 
     asyncio.run(story())
 

@@ -29,7 +29,8 @@ import asyncio, json, os, sys
 from peerlab.runtime.cell import connect_to_cell
 _, pid = connect_to_cell(sys.argv[1])
 spaces = [os.readlink(f"/proc/{who}/ns/user") for who in (pid, "self")]
-print(json.dumps({"uid": os.getuid(), "capabilities": [l.split()[1] for l in open("/proc/self/status") if "CapEff" in l],
+capabilities = [line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff")]
+print(json.dumps({"uid": os.getuid(), "capabilities": capabilities,
                   "owner": os.stat(f"/proc/{pid}").st_uid, "own_user_namespace": spaces[0] != spaces[1]}))
 """
 
@@ -107,3 +108,15 @@ def test_a_rehearsal_plays_without_root(peerlab: Product) -> None:
     ended = {event.phase: (event.ok, event.why) for event in peerlab.events(name) if isinstance(event, PhaseEnded)}
     assert {"link-test", "deny", "allow", "failover", "deprovision"} <= set(ended)
     assert set(ended.values()) == {(True, "")}
+
+
+def test_an_unreadable_topology_is_refused(peerlab: Product) -> None:
+    """Root reads every file, so this is a matter for other users."""
+    unreadable = peerlab.place / "unreadable.yaml"
+    unreadable.write_text("name: x")
+    unreadable.chmod(0)
+    (done,) = as_nobody(peerlab, tuple(peerlab.command("up", unreadable)))
+    assert (done.code, done.err) == (
+        3,
+        f"{unreadable}: cannot be read (Permission denied); make it readable for this user\n",
+    )

@@ -293,3 +293,18 @@ def test_strangers_get_no_answer_on_port_179_and_no_port_is_open_at_an_active_en
             assert (await lab.session("b", "s")).flaps == 0
 
     run(story())
+
+
+def test_a_router_is_deaf_to_sigpipe_so_that_a_peer_that_breaks_off_cannot_kill_it(tmp_path: Path) -> None:
+    """A socket that is closed at the other end while it is written to is an error to handle, not the end."""
+
+    async def story() -> None:
+        async with two_routers(tmp_path, *pair([peers("s4", Family.IPV4, "a", "b")])) as lab:
+            await lab.established("a", "s4")
+            running = (await lab.runtime.observe()).processes
+            process = next(p for p in running if p.node == "a" and p.name.startswith("router"))
+            done = await lab.runtime.run("a", ["cat", f"/proc/{process.pid}/status"], within=WITHIN)
+            ignored = next(line.split()[1] for line in done.stdout.decode().splitlines() if line.startswith("SigIgn"))
+            assert int(ignored, 16) >> (signal.SIGPIPE - 1) & 1
+
+    run(story())

@@ -18,7 +18,7 @@ from peerlab.topology.load import load
 from peerlab.topology.mistake import no_such
 from peerlab.topology.model import LabModel, Node
 
-topology_argument = click.argument("topology", type=click.Path(path_type=Path))
+topology_argument = click.argument("topology", type=click.Path(path_type=Path, readable=False))
 lab_argument = click.argument("lab", required=False)
 
 
@@ -223,7 +223,7 @@ def plan_command(topology: Path, lab: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("topologies", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("topologies", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 def validate(topologies: tuple[Path, ...]) -> None:
     """Check topologies; report every mistake at once.
 

@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ended = cli.main(
             args=list(arguments) if arguments is not None else None, prog_name="peerlab", standalone_mode=False
         )
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("peerlab: interrupted; `peerlab ls` shows what still runs", err=True)
         sys.exit(INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -99,8 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PeerlabError as error:
         click.echo(f"peerlab: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _close_quietly()
     except Exception as defect:

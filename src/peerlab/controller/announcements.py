@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix, Segment, SegmentType
+from peerlab.peering.catalogue import exchange_lans
 from peerlab.topology.model import AsRole, LabModel, Relation
 from peerlab.verify.bogon import BOGON_ASNS, BOGON_PREFIXES, EXPRESS_ROUTE, TRANSIT_FREE
 
@@ -164,10 +165,14 @@ def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
 
 
 def _foreign_ground(model: LabModel, by: Announcer) -> Iterator[Row]:
-    """The cloud's own prefixes, more-specifics of them, and exchange LANs (POL-11)."""
+    """The cloud's own prefixes, exchange LANs and what else exchanges use, each with a more-specific (POL-11)."""
     cloud = model.cloud()
-    lans = [p for known in model.ases if known.role is AsRole.IXP for p in known.infrastructure]
-    for case, ranges in (("own prefix", cloud.prefixes if cloud else ()), ("exchange LAN", lans)):
+    infrastructure = [p for known in model.ases if known.role is AsRole.IXP for p in known.infrastructure]
+    for case, ranges in (
+        ("own prefix", cloud.prefixes if cloud else ()),
+        ("exchange LAN", exchange_lans(model)),
+        ("exchange infrastructure", infrastructure),
+    ):
         mine = [p for p in ranges if (":" in p) is (by.family is Family.IPV6)]
         if mine:
             specific = Prefix(str(next(ip_network(mine[0]).subnets())))

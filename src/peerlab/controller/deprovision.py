@@ -18,7 +18,6 @@ from peerlab.peering.judgement import connection_verdicts, judge_registered, jud
 from peerlab.peering.requests import registrations_from, requests_from, service_prefixes_from
 from peerlab.topology.model import ConnectionRequest, PeeringRequest
 
-SNIFF = "peerlab.runtime.frames:sniff"
 DRAINED_WINDOW = 0.2
 """Seconds in which no packet of the streams may cross a drained connection: 200 packets of each."""
 
@@ -102,7 +101,7 @@ async def _watch_drained(rehearsal: Rehearsal, connection: ConnectionRequest) ->
     for interface in sorted(interfaces):
         watcher = await lab.runtime.task(
             connection.edge,
-            SNIFF,
+            probing.SNIFF,
             {
                 "interface": interface,
                 "filter": {"protocol": "udp", "direction": "out"},
@@ -135,7 +134,7 @@ async def turn_up_again(rehearsal: Rehearsal, peering: PeeringRequest) -> None:
         desk.command(ask.ApproveConnection(**names, loa=loa))
         desk.configure_peer(peering, connection)
         desk.command(ask.NotifyReady(**names))
-        desk.command(ask.ProvisionSessions(**names))
+        desk.command(ask.ProvisionSessions(peering=peering.name, connection=connection.name))
     await desk.realise()
     await lab.wait_established([s for c in peering.connections for s in c.sessions], ESTABLISH_WITHIN)
     await lab.wait_quiet()

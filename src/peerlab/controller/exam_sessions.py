@@ -9,6 +9,7 @@ from typing import Any
 
 from peerlab.bgp.attributes import BgpRole, Family
 from peerlab.bgp.policy import DENY_ALL, Policy
+from peerlab.controller import probing
 from peerlab.controller.exam import ACCEPT_ALL, ANSWERED_WITHIN, EXAM_ACCEPT, Exam
 from peerlab.controller.examiner import Examiner
 from peerlab.evidence.story import Stimulus
@@ -18,7 +19,6 @@ STAYS_DOWN_FOR = 1.5
 """Seconds in which a session that must not come up is given the chance to: a dozen connection attempts."""
 
 KEY, OTHER_KEY = "rehearsal", "otherwise"
-SNIFF = "peerlab.runtime.frames:sniff"
 TTL_AT = {Family.IPV4: 14 + 8, Family.IPV6: 14 + 7}
 """Where the TTL or hop limit stands in an Ethernet frame."""
 FULL_TTL = 255
@@ -150,7 +150,7 @@ async def _watch_ttl(exam: Exam, case: Case, examiner: Examiner) -> dict[Family,
         ether_type = 0x0800 if family is Family.IPV4 else 0x86DD
         wanted = {"port": 179, "direction": direction, "ether_type": ether_type}
         watcher = await exam.rehearsal.lab.runtime.task(
-            examiner.node, SNIFF, {"interface": examiner.interface, "filter": wanted}
+            examiner.node, probing.SNIFF, {"interface": examiner.interface, "filter": wanted}
         )
         await asyncio.wait_for(anext(aiter(watcher)), ANSWERED_WITHIN)
         watchers[family] = watcher

@@ -67,17 +67,26 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
     far_addresses: dict[Family, Address]
 
 
-def free_asn(model: LabModel) -> int:
-    """A documentation AS number (RFC 5398) that the lab does not use."""
-    used = {known.asn for known in model.ases}
-    free = (asn for asn in DOCUMENTATION_ASNS if asn not in used)
-    return next(free)
-
-
 def free_asns(model: LabModel, two_octets: bool = False) -> Iterator[int]:
-    """Every such number but the examiners' own (``free_asn``), in the same order; ``two_octets``: up to 65535 only."""
-    used = {known.asn for known in model.ases} | {free_asn(model)}
-    return (asn for asn in DOCUMENTATION_ASNS if asn not in used and (asn <= 0xFFFF or not two_octets))
+    """Documentation AS numbers (RFC 5398) that the lab does not use, the examiners' own (``free_asn``) left out.
+
+    ``two_octets``: up to 65535 only.
+    """
+    unused = _unused_asns(model)
+    next(unused)
+    return (asn for asn in unused if asn <= 0xFFFF or not two_octets)
+
+
+def free_asn(model: LabModel) -> int:
+    """The AS number of the examiners: one that the lab does not use."""
+    return next(_unused_asns(model))
+
+
+def _unused_asns(model: LabModel) -> Iterator[int]:
+    used = {known.asn for known in model.ases}
+    for asn in DOCUMENTATION_ASNS:
+        if asn not in used:
+            yield asn
 
 
 def _free_pairs(*models: LabModel) -> Iterator[tuple[IPv4Network, IPv6Network]]:

@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from scapy.layers.inet import ICMP, IP
-from scapy.layers.l2 import Ether
-
 from peerlab.controller import probing
 from peerlab.controller.cast import connections, customer_hosts, service_hosts
 from peerlab.controller.early_traffic import offer, watched
@@ -21,10 +18,10 @@ from peerlab.evidence.events import AddressesChanged, LinkTested, StimulusApplie
 from peerlab.evidence.story import Moment, Stimulus
 from peerlab.peering import command as ask
 from peerlab.runtime.base import Impairment, RouteSpec
+from peerlab.runtime.frames import echo_request
 from peerlab.topology.model import ConnectionRequest, Interface, Link, LinkPurpose, PeeringKind, PeeringRequest
 
 LINK_TEST = "peerlab.runtime.linktest:link_test"
-SNIFF = "peerlab.runtime.frames:sniff"
 RAW_SEND = "peerlab.runtime.frames:raw_send"
 
 PROBES = 100
@@ -285,7 +282,7 @@ async def prove_never_forwarded(rehearsal: Rehearsal, wire: Wire) -> None:
     await lab.runtime.set_routes(add=[route])
     watcher = await lab.runtime.task(
         way.neighbour,
-        SNIFF,
+        probing.SNIFF,
         {"interface": way.neighbour_interface.name, "filter": {"protocol": "icmp", "direction": "in"}},
     )
     records = aiter(watcher)
@@ -350,7 +347,7 @@ def _frames(wire: Wire, way: _Exit) -> list[str]:
     ours = (wire.peer.v4 or "").split("/")[0]
     pairs = [(FOREIGN_SOURCE, way.target), (ours, FOREIGN_DESTINATION), (ours, way.target)]
     return [
-        bytes(Ether(src=wire.peer.mac, dst=wire.edge.mac) / IP(src=source, dst=destination) / ICMP()).hex()
+        echo_request(wire.peer.mac, wire.edge.mac, source, destination).hex()
         for source, destination in pairs
         for _ in range(FRAMES_EACH)
     ]

@@ -44,6 +44,7 @@ async def register(rehearsal: Rehearsal) -> None:
     desk = rehearsal.desk
     for put in registrations_from(rehearsal.model):
         desk.command(put)
+        desk.is_refused(msgspec.structs.replace(put, name=f"{put.name}-again"))
         for other in rehearsal.model.peerings:
             if other.name != put.peering:
                 desk.is_refused(msgspec.structs.replace(put, peering=other.name))

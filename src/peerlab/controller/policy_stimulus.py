@@ -117,7 +117,7 @@ def _want(exam: Exam, registered: dict[Family, list[Prefix]]) -> None:
 def _partner_policy(rehearsal: Rehearsal, exam: Exam, family: Family, registered: Sequence[Prefix]) -> Policy:
     """The import policy that the desk writes for a private peer with these registered prefixes."""
     partner = exam[PARTNER]
-    rules = edge_rules(rehearsal.model, rehearsal.desk.desk.ledger, hot_potato=rehearsal.desk.hot_potato)
+    rules = edge_rules(rehearsal.lab.model, rehearsal.desk.desk.ledger, hot_potato=rehearsal.desk.hot_potato)
     objects = tuple(RegistryEntry(prefix=prefix, origin_asn=partner.asn) for prefix in registered)
     described = EdgeSession(
         name=partner.sessions[family],

@@ -19,6 +19,7 @@ PING = "peerlab.runtime.probe:ping"
 TRACEROUTE = "peerlab.runtime.probe:traceroute"
 STREAM_SEND = "peerlab.runtime.stream:udp_stream_send"
 STREAM_RECEIVE = "peerlab.runtime.stream:udp_stream_receive"
+SNIFF = "peerlab.runtime.frames:sniff"
 TCP_SERVE = "peerlab.runtime.transport:tcp_serve"
 TCP_CONNECT = "peerlab.runtime.transport:tcp_connect"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Protocol
 
 import msgspec
@@ -28,7 +29,7 @@ from peerlab.controller.wiring import host_routes, link_spec, node_spec
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.router_config import peer_config
 from peerlab.router.protocol import AddPeers, RemovePeers, SetPolicy
-from peerlab.runtime.base import Runtime, ZygoteSpec
+from peerlab.runtime.base import ForkSpec, Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
 
 ROUTER_ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
@@ -39,6 +40,9 @@ RouterOf = Callable[[str], Awaitable[RouterClient]]
 
 class Listener(Protocol):
     """Whoever must hear of nodes before anything in them speaks: the tap."""
+
+    async def prepare(self) -> None:
+        """There will be nodes soon."""
 
     async def listen(self, nodes: Collection[str]) -> None:
         """These nodes exist now and nothing runs in them yet."""
@@ -67,13 +71,16 @@ async def carry_out(
     if gone_links or gone_nodes:
         await listener.forget(gone_nodes)
         await runtime.delete(nodes=gone_nodes, links=gone_links)
-    await _create(steps, model, runtime)
-    new_nodes = [step.node for step in steps if isinstance(step, CreateNode)]
-    if new_nodes:
-        await listener.listen(new_nodes)
+    starting = [step.node for step in steps if isinstance(step, StartRouter)]
+    if starting:
+        await runtime.prepare(ROUTER_ZYGOTE)  # it imports while the wires are laid
+    forks, _ = await asyncio.gather(
+        asyncio.to_thread(_router_forks, starting, model, ends), _create(steps, model, runtime, listener)
+    )
     await _change_policies(steps, ends, router)
     await _add_sessions(steps, model, ends, router)
-    await _start_routers(steps, model, ends, runtime)
+    if forks:
+        await runtime.fork_all(ROUTER_ZYGOTE.name, forks)
 
 
 async def _remove_sessions(steps: Iterable[Step], router: RouterOf, communication: str) -> None:
@@ -89,15 +96,20 @@ async def _remove_sessions(steps: Iterable[Step], router: RouterOf, communicatio
     )
 
 
-async def _create(steps: Iterable[Step], model: LabModel, runtime: Runtime) -> None:
+async def _create(steps: Sequence[Step], model: LabModel, runtime: Runtime, listener: Listener) -> None:
+    """Lay wires; the tap listens on them when this returns."""
     new_nodes = [model.node(step.node) for step in steps if isinstance(step, CreateNode)]
     new_links = {step.link for step in steps if isinstance(step, CreateLink)}
+    if new_nodes:
+        await listener.prepare()
     if new_nodes or new_links:
         await runtime.create(
             nodes=[node_spec(node) for node in new_nodes],
             links=[link_spec(model, link) for link in model.links if link.id in new_links],
             routes=[route for node in new_nodes for route in host_routes(node)],
         )
+    if new_nodes:
+        await listener.listen([node.name for node in new_nodes])
 
 
 async def _change_policies(steps: Iterable[Step], ends: dict[End, DesiredEnd], router: RouterOf) -> None:
@@ -136,23 +148,26 @@ def _add_peers(model: LabModel, ends: dict[End, DesiredEnd], node: str, sessions
     return AddPeers(peers=tuple(peers), policies=policies)
 
 
-async def _start_routers(steps: Iterable[Step], model: LabModel, ends: dict[End, DesiredEnd], runtime: Runtime) -> None:
-    names = [step.node for step in steps if isinstance(step, StartRouter)]
-    if not names:
-        return
+def _router_forks(names: Collection[str], model: LabModel, ends: dict[End, DesiredEnd]) -> list[ForkSpec]:
+    """The routers to be started, each with its files."""
     by_node: dict[str, dict[str, tuple[Policy, Policy]]] = {name: {} for name in names}
     for (node, session), end in ends.items():
         if node in by_node:
             by_node[node][session] = (end.import_policy, end.export_policy)
-    await runtime.prepare(ROUTER_ZYGOTE)
+    return [
+        ForkSpec(
+            node=name,
+            name=ROUTER_PROCESS,
+            argument=b"router.json",
+            files={str(path): text for path, text in _files(model, name, sessions).items()},
+        )
+        for name, sessions in by_node.items()
+    ]
 
-    async def start(name: str) -> None:
-        node = model.node(name)
-        files = daemon_of(node.kind).render(model, node, by_node[name])
-        await runtime.put_files(name, {str(path): text for path, text in files.items()})
-        await runtime.fork(name, ROUTER_PROCESS, ROUTER_ZYGOTE.name, b"router.json")
 
-    await asyncio.gather(*(start(name) for name in names))
+def _files(model: LabModel, name: str, sessions: Mapping[str, tuple[Policy, Policy]]) -> Mapping[PurePath, str]:
+    node = model.node(name)
+    return daemon_of(node.kind).render(model, node, sessions)
 
 
 async def _ask(router: RouterOf, node: str, request: AddPeers | RemovePeers | SetPolicy) -> None:

@@ -25,6 +25,9 @@ from peerlab.peering.requests import requests_from
 from peerlab.router.protocol import Announce, RefreshSession, ShutSession, Withdraw
 from peerlab.topology.model import ConnectionRequest, NodeKind, PeeringRequest, Session
 
+SILENCE_WATCHED = 0.75
+"""Seconds for which the converged lab is watched before anything else is done to it."""
+
 REBOUND_WITHIN = 20.0
 """Seconds in which a session that was reset has to be back."""
 
@@ -102,12 +105,16 @@ def _is_end(session: Session, node: str) -> bool:
 
 
 def spare_prefix(rehearsal: Rehearsal, node: str, family: Family) -> Prefix | None:
-    """A more-specific of what the node's AS originates, to announce on purpose; None when it originates nothing."""
+    """A more-specific to announce on purpose: of what the node's AS originates, or of any AS but the cloud's where it
+    originates nothing (a route server); None when nobody originates anything of the family."""
     known = rehearsal.model.as_of(node)
-    for prefix in known.prefixes if known else ():
-        address, _, length = prefix.partition("/")
-        if (Family.IPV6 if ":" in address else Family.IPV4) is family:
-            return Prefix(f"{address}/{int(length) + 1}")
+    cloud = rehearsal.model.cloud()
+    others = [one for one in rehearsal.model.ases if one != cloud]
+    for holder in ([known] if known is not None and known.prefixes else others):
+        for prefix in holder.prefixes:
+            address, _, length = prefix.partition("/")
+            if (Family.IPV6 if ":" in address else Family.IPV4) is family:
+                return Prefix(f"{address}/{int(length) + 1}")
     return None
 
 
@@ -306,7 +313,16 @@ async def allow(rehearsal: Rehearsal) -> None:
     await desk.realise()
     await lab.wait_quiet()
     await lab.snapshot(Moment.ALLOWED)
-    await prove_both_ways(rehearsal, Moment.ALLOWED)
+    await asyncio.gather(prove_both_ways(rehearsal, Moment.ALLOWED), _watch_silence(rehearsal))
+
+
+async def _watch_silence(rehearsal: Rehearsal) -> None:
+    """Let the converged lab be for a while: a router that has nothing to say must say nothing (RTG-13)."""
+    for peering, connection in connections(rehearsal):
+        node, interface = watched(rehearsal.model, peering, connection).ends[0]
+        arguments = {"interface": interface, "seconds": SILENCE_WATCHED, "with_frames": False}
+        await (await rehearsal.lab.runtime.task(node, probing.SNIFF, arguments)).result()
+        return
 
 
 async def prove_both_ways(rehearsal: Rehearsal, name: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from peerlab.bgp.attributes import Family
+from peerlab.controller import probing
 from peerlab.controller.cast import connections, sessions_of
 from peerlab.controller.exam import spare_prefixes
 from peerlab.controller.lab import now_ns
@@ -16,7 +17,6 @@ from peerlab.evidence.story import Stimulus
 from peerlab.runtime.base import Task
 from peerlab.topology.model import NodeKind, Session
 
-SNIFF = "peerlab.runtime.frames:sniff"
 PING = "peerlab.runtime.probe:ping"
 PACKETS = 3
 WAIT = 0.2
@@ -90,7 +90,7 @@ async def _knock_at(rehearsal: Rehearsal, number: int, door: Door) -> None:
     ether_type = 0x0800 if session.family is Family.IPV4 else 0x86DD
     watcher: Task = await lab.runtime.task(
         door.sender,
-        SNIFF,
+        probing.SNIFF,
         {"interface": door.interface, "filter": {"direction": "out", "ether_type": ether_type}},
     )
     try:

@@ -38,6 +38,11 @@ class Wiretap:
         self._running = running
         self._client: TapClient | None = None
 
+    async def prepare(self) -> None:
+        """Nodes will come soon: warm up."""
+        if not self._running:
+            await self._runtime.prepare(TAP_ZYGOTE)
+
     async def listen(self, nodes: Collection[str]) -> None:
         """Capture in these nodes from now on; returns once it does."""
         if not nodes:

@@ -169,8 +169,10 @@ def _community_in(condition: CommunityIn, _: Family) -> str:
 
 
 def _next_hop_in(condition: NextHopIn, family: Family) -> str:
-    prefixes = [f"{one}+" for one in condition.prefixes if family_of_prefix(one) is family]
-    return f"(defined(bgp_next_hop) && bgp_next_hop ~ [ {', '.join(prefixes)} ])" if prefixes else "(false)"
+    # An address is compared with one prefix at a time: with a set, BIRD 2.0.12 ends the filter by an error.
+    prefixes = [one for one in condition.prefixes if family_of_prefix(one) is family]
+    inside = " || ".join(f"bgp_next_hop ~ {one}" for one in prefixes)
+    return f"(defined(bgp_next_hop) && ({inside}))" if prefixes else "(false)"
 
 
 def _learned_from(condition: LearnedFromIs, _: Family) -> str:
@@ -287,12 +289,17 @@ int members;
 }
 
 function path_is_prepended()
-int before; bool found;
+int before; int place; int sequence; bool found;
 {
+  # The members of a set, which is at the path's end when there is one, have no order.
+  sequence = bgp_path.len;
+  if path_has_set() then sequence = sequence - 1;
   before = 0;
+  place = 0;
   found = false;
   for int one in bgp_path do {
-    if one = before then found = true;
+    place = place + 1;
+    if place > 1 && place <= sequence && one = before then found = true;
     before = one;
   }
   return found;

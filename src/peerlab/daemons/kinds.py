@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import cast
 
+from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
-from peerlab.daemons import bird, exabgp
+from peerlab.bgp.policy import Policy
+from peerlab.daemons import bird, bird_filter, exabgp
 from peerlab.daemons.base import Daemon
 from peerlab.errors import Unsupported
 from peerlab.topology.model import NodeKind
@@ -22,6 +24,13 @@ def daemon_of(kind: NodeKind) -> Daemon:
         can = ", ".join(sorted(one.value for one in _DAEMONS))
         raise Unsupported(f"peerlab cannot run a router of kind {kind.value} yet; there are: {can}")
     return cast(Daemon, daemon)
+
+
+def refuse_what_cannot_be_said(kind: NodeKind, policy: Policy, family: Family) -> None:
+    """Raises Unsupported when a router of that kind cannot be run, or cannot express the policy, naming it."""
+    daemon_of(kind)
+    if kind is NodeKind.BIRD:
+        bird_filter.function(0, policy, family)
 
 
 def files_of(config: RouterConfig) -> Mapping[PurePath, str]:

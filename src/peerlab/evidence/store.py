@@ -32,9 +32,9 @@ _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 def state_home() -> Path:
     """The directory under which every lab of this user keeps its own."""
     if chosen := os.environ.get("PEERLAB_STATE"):
-        return Path(chosen)
+        return Path(chosen).absolute()
     if home := os.environ.get("XDG_STATE_HOME"):
-        return Path(home) / "peerlab"
+        return Path(home).absolute() / "peerlab"
     return Path.home() / ".local" / "state" / "peerlab"
 
 
@@ -77,6 +77,11 @@ class LabStore:
         path = cls.where(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as failure:
+            raise RuntimeFailure(
+                f"{path.parent}: labs cannot be kept there: {failure.strerror}; set PEERLAB_STATE to another directory"
+            ) from failure
+        try:
             path.mkdir(mode=0o755)
         except FileExistsError as taken:
             if cls.exists(name):

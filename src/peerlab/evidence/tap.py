@@ -180,10 +180,13 @@ class Tap:
             self._selector.register(wakeup, selectors.EVENT_READ, wakeup)
         while not self._stopping:
             for key, _ in self._selector.select():
+                # What this very round has let go of may still stand in its list.
                 if isinstance(key.data, _NodeTap):
-                    self._drain(key.data)
+                    if self._nodes.get(key.data.name) is key.data:
+                        self._drain(key.data)
                 elif isinstance(key.data, _Client):
-                    self._serve(key.data)
+                    if not key.data.gone:
+                        self._serve(key.data)
                 elif key.data is wakeup and wakeup is not None:
                     self._stopping = True
                 else:

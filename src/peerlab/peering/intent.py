@@ -17,6 +17,7 @@ from peerlab.bgp.policy import Policy
 from peerlab.peering.catalogue import exchange_lans
 from peerlab.peering.enums import ConnectionState
 from peerlab.peering.ledger import Ledger
+from peerlab.peering.number_space import DOCUMENTATION_ASNS, in_ranges
 from peerlab.peering.policy import (
     Activation,
     EdgeRules,
@@ -58,6 +59,9 @@ def edge_rules(model: LabModel, ledger: Ledger, *, hot_potato: bool = False) -> 
         public_ranges=model.public_ranges,
         registry=model.registry,
         activations=activations(model, ledger),
+        unused_asns=tuple(
+            unused for unused in DOCUMENTATION_ASNS if not any(in_ranges(known.asn, (unused,)) for known in model.ases)
+        ),
         flat=hot_potato,
     )
 

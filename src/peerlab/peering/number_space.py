@@ -64,6 +64,9 @@ BOGON_ASNS: tuple[AsnRange, ...] = (
 )
 """AS 0 (RFC 7607), AS_TRANS, private, last (RFC 7300) and IANA-reserved ones; documentation ASNs left out."""
 
+DOCUMENTATION_ASNS: tuple[AsnRange, ...] = (AsnRange(64496, 64511), AsnRange(65536, 65551))
+"""RFC 5398. A range is public in a lab that has an AS in it, and a bogon in every other."""
+
 EXPRESSROUTE = 12076
 """Microsoft's ExpressRoute AS; nobody may accept its routes from a peer (spec M9)."""
 

@@ -90,7 +90,8 @@ class EdgeRules(msgspec.Struct, frozen=True, kw_only=True):
     """What all edge sessions of the cloud share.
 
     ``own`` are the cloud's prefixes and infrastructure, ``service`` what it announces, ``exchange_lans`` the peering
-    LANs. ``flat`` takes location out of the preference of activated prefixes: the hot-potato control of spec B.
+    LANs. ``unused_asns`` are documentation ranges in which the lab has no AS. ``flat`` takes location out of the
+    preference of activated prefixes: the hot-potato control of spec B.
     """
 
     own: tuple[Prefix, ...] = ()
@@ -99,6 +100,7 @@ class EdgeRules(msgspec.Struct, frozen=True, kw_only=True):
     public_ranges: tuple[Prefix, ...] = ()
     registry: tuple[RegistryEntry, ...] = ()
     activations: tuple[Activation, ...] = ()
+    unused_asns: tuple[AsnRange, ...] = ()
     flat: bool = False
 
 
@@ -130,7 +132,7 @@ def import_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) ->
         name=f"import-{session.name}",
         statements=(
             *_prefix_hygiene(session.family, rules, session.registered),
-            *_path_hygiene(session),
+            *_path_hygiene(session, rules),
             *_next_hop(session),
             *_allow_list(session, rules),
             *_scrub(session),
@@ -198,9 +200,9 @@ def _prefix_hygiene(family: Family, rules: EdgeRules, registered: tuple[Prefix, 
     yield _reject(f"shorter than /{shortest}", PrefixIn((PrefixRange(everything, ge=1, le=shortest - 1),)))
 
 
-def _path_hygiene(session: EdgeSession) -> Iterator[Statement]:
+def _path_hygiene(session: EdgeSession, rules: EdgeRules) -> Iterator[Statement]:
     """POL-08, 12, 13, 14."""
-    yield _reject("bogon AS in the path", AsPathContains(BOGON_ASNS))
+    yield _reject("bogon AS in the path", AsPathContains((*BOGON_ASNS, *rules.unused_asns)))
     yield _reject("AS12076 (ExpressRoute) in the path", AsPathContains((AsnRange(EXPRESSROUTE, EXPRESSROUTE),)))
     yield _reject("AS_SET in the path", AsPathHasSet())
     if session.neighbour is not Neighbour.ROUTE_SERVER:

@@ -152,7 +152,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self._connecting: Any = None
         self._wake = 0.0
         self.generator: Any = None
-        self.recv_timer: HoldTimer | None
+        self.recv_timer: Any
         super().__init__(neighbor, reactor)
         self.fsm = _State(self, FSM.IDLE)
         self._delay = _Retry()
@@ -341,7 +341,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
     def _read_ka(self) -> Iterator[int]:
         """Waits for the peer's KEEPALIVE without spinning."""
         for message in self.proto.read_keepalive():
-            self.recv_timer.check_ka_timer(message)
+            if self.recv_timer is not None:
+                self.recv_timer.check_ka_timer(message)
             if message.TYPE == NOP.TYPE:
                 yield ACTION.LATER
 

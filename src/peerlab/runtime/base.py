@@ -27,6 +27,7 @@ __all__ = [
     "AddressObservation",
     "Completed",
     "Faults",
+    "ForkSpec",
     "Impairment",
     "InterfaceObservation",
     "InterfaceSpec",
@@ -140,6 +141,15 @@ class ZygoteSpec(msgspec.Struct, frozen=True):
     name: str
     preload: tuple[str, ...]
     entry: str
+
+
+class ForkSpec(msgspec.Struct, frozen=True):
+    """One process of a batch, and the texts that lie below its node's directory when it starts."""
+
+    node: str
+    name: str
+    argument: bytes
+    files: dict[str, str] = {}
 
 
 class InterfaceObservation(msgspec.Struct, frozen=True):
@@ -312,6 +322,14 @@ class Processes(Protocol):
         """Starts a warm parent. Returns at once; forks wait until it has imported."""
 
     async def fork(self, node: str, name: str, zygote: str, argument: bytes) -> int: ...
+    async def fork_all(self, zygote: str, forks: Sequence[ForkSpec]) -> tuple[int, ...]:
+        """Forks many processes as one batch; their pids in the same order.
+
+        None begins before the last is born, so those that come first do not take the processor from the birth of the
+        others. A request that makes no sense (an unknown node, a name twice) is refused as a whole; when the kernel
+        refuses a birth the others live, and `RuntimeFailure` tells the first reason.
+        """
+
     async def signal(self, node: str, name: str, number: int) -> None: ...
     async def connect(self, node: str, path: str, within: float = 0.0) -> socket.socket:
         """A non-blocking Unix socket connected to ``path`` in the cell (relative to the node's directory).

@@ -69,16 +69,22 @@ def enter_namespaces() -> None:
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     except OSError as failure:
-        raise Unsupported(f"user namespaces are not allowed here ({failure.strerror}); {_how_to_allow()}") from failure
+        why = "their limit is 0 or reached" if failure.errno == errno.ENOSPC else failure.strerror
+        raise Unsupported(
+            f"user namespaces are not allowed here ({why}); {_how_to_allow(failure.errno)}; "
+            "`peerlab doctor` says what this machine can do"
+        ) from failure
 
 
-def _how_to_allow() -> str:
+def _how_to_allow(number: int | None) -> str:
+    if number == errno.ENOSPC:
+        return "`sudo sysctl -w user.max_user_namespaces=15000`, or run as root"
     if APPARMOR.exists() and APPARMOR.read_text().strip() == "1":
         return (
             "AppArmor restricts them (Ubuntu 23.10 and later): `sudo sysctl -w "
             "kernel.apparmor_restrict_unprivileged_userns=0`, or run as root"
         )
-    return "see `peerlab doctor`, or run as root"
+    return "run as root"
 
 
 def _furnish() -> None:

@@ -22,6 +22,7 @@ from peerlab.runtime.base import (
     Completed,
     Direction,
     Family,
+    ForkSpec,
     Impairment,
     InterfaceObservation,
     InterfaceSpec,
@@ -248,6 +249,17 @@ class FakeRuntime:
         if zygote not in self._zygotes:
             raise RefusedError("UnknownZygote", f"no zygote {zygote} runs; prepare it first")
         return self._start(node, name, zygote)
+
+    async def fork_all(self, zygote: str, forks: Sequence[ForkSpec]) -> tuple[int, ...]:
+        """Remembers processes and their files, or none of them."""
+        before = dict(self._files), dict(self._processes)
+        try:
+            for each in forks:
+                await self.put_files(each.node, each.files)
+            return tuple([await self.fork(each.node, each.name, zygote, each.argument) for each in forks])
+        except PeerlabError:
+            self._files, self._processes = before
+            raise
 
     def _start(self, node: str, name: str, origin: str) -> int:
         self._node(node)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import msgspec
 
 from peerlab.errors import RefusedError
+from peerlab.runtime.probe import internet_checksum
 from peerlab.runtime.task import Reporter
 
-__all__ = ["Frame", "FrameFilter", "FramesSent", "Watched", "parse", "raw_send", "sniff"]
+__all__ = ["Frame", "FrameFilter", "FramesSent", "Watched", "echo_request", "parse", "raw_send", "sniff"]
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_STATISTICS = 263, 6
@@ -34,6 +35,26 @@ class Frame(msgspec.Struct, frozen=True):
     protocol: int = 0
     source_port: int = 0
     destination_port: int = 0
+
+
+_ETHERNET = struct.Struct("!6s6sH")
+_IPV4 = struct.Struct("!BBHHHBBH4s4s")
+_ECHO_REQUEST = struct.Struct("!BBHHH")
+_HOPS = 64
+
+
+def echo_request(source_mac: str, destination_mac: str, source: str, destination: str) -> bytes:
+    """A whole Ethernet frame with an ICMP echo request (RFC 792) from and to any IPv4 address at all.
+
+    Written out here because whoever commands the lab would wait most of a second for scapy's import.
+    """
+    addresses = socket.inet_aton(source), socket.inet_aton(destination)
+    length = _IPV4.size + _ECHO_REQUEST.size
+    fields = (0x45, 0, length, 1, 0, _HOPS, PROTOCOLS["icmp"])
+    header = _IPV4.pack(*fields, internet_checksum(_IPV4.pack(*fields, 0, *addresses)), *addresses)
+    echo = _ECHO_REQUEST.pack(8, 0, internet_checksum(_ECHO_REQUEST.pack(8, 0, 0, 0, 0)), 0, 0)
+    macs = (bytes.fromhex(mac.replace(":", "")) for mac in (destination_mac, source_mac))
+    return _ETHERNET.pack(*macs, ETHER_IPV4) + header + echo
 
 
 class FrameFilter(msgspec.Struct, frozen=True):

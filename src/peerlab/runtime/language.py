@@ -11,7 +11,16 @@ from typing import Any, Literal
 import msgspec
 
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut, Unsupported
-from peerlab.runtime.base import Direction, Impairment, LinkSpec, NodeSpec, ProcessExit, RouteSpec, ZygoteSpec
+from peerlab.runtime.base import (
+    Direction,
+    ForkSpec,
+    Impairment,
+    LinkSpec,
+    NodeSpec,
+    ProcessExit,
+    RouteSpec,
+    ZygoteSpec,
+)
 
 __all__ = [
     "Answer",
@@ -22,6 +31,7 @@ __all__ = [
     "Delete",
     "Fault",
     "Fork",
+    "ForkAll",
     "ForkOrder",
     "Impair",
     "NamespaceSocket",
@@ -133,6 +143,13 @@ class Fork(msgspec.Struct, frozen=True, tag="fork"):
     argument: bytes
 
 
+class ForkAll(msgspec.Struct, frozen=True, tag="fork_all"):
+    """Forks many processes from one zygote, each with its files."""
+
+    zygote: str
+    forks: tuple[ForkSpec, ...]
+
+
 class Signal(msgspec.Struct, frozen=True, tag="signal"):
     """Sends a signal to a process of a node."""
 
@@ -177,7 +194,7 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
 
 Ask = (
     Create | Delete | SetAddresses | SetRoutes | SetLink | Impair | Clear | Observe | NamespaceSocket | Spawn
-    | Prepare | Fork | Signal | UnixConnect | StartTask | PutFiles | ReadFile | Shutdown
+    | Prepare | Fork | ForkAll | Signal | UnixConnect | StartTask | PutFiles | ReadFile | Shutdown
 )  # fmt: skip
 
 
@@ -209,7 +226,10 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ForkOrder(msgspec.Struct, frozen=True):
-    """What the supervisor tells a zygote; the namespace, the log and perhaps a conversation come as descriptors."""
+    """What the supervisor tells a zygote; the namespace, the log and perhaps a conversation come as descriptors.
+
+    ``more``: another order of the same batch follows, and no child of the batch begins before its last is born.
+    """
 
     id: int
     title: str
@@ -217,6 +237,7 @@ class ForkOrder(msgspec.Struct, frozen=True):
     entry: str
     argument: bytes
     descriptors: int
+    more: bool = False
 
 
 class ZygoteWord(msgspec.Struct, frozen=True, omit_defaults=True):

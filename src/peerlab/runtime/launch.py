@@ -12,8 +12,9 @@ import signal
 import socket
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +24,7 @@ from peerlab.runtime.framing import Channel
 from peerlab.runtime.language import ForkOrder, ZygoteWord
 from peerlab.runtime.zygote import become_zygote, close_all_above, settle
 
-__all__ = ["NODES_DIRECTORY", "Launcher", "Zygote", "node_directory"]
+__all__ = ["NODES_DIRECTORY", "Birth", "Launcher", "Zygote", "node_directory"]
 
 NODES_DIRECTORY = Path("/run/peerlab")
 _Born = Callable[[int, str], None]
@@ -45,13 +46,33 @@ class Zygote:
         self._orders = 0
 
     def order(
-        self, title: str, directory: Path, entry: str, argument: bytes, descriptors: list[int], born: _Born
+        self,
+        title: str,
+        directory: Path,
+        entry: str,
+        argument: bytes,
+        descriptors: list[int],
+        born: _Born,
+        more: bool = False,
     ) -> None:
-        """Orders a child. ``born`` is called with its pid, or 0 and the reason. Descriptors become ours to close."""
+        """Orders a child. ``born`` is called with its pid, or 0 and the reason. Descriptors become ours to close.
+
+        With ``more`` the next order must follow: see `ForkOrder`.
+        """
         self._orders += 1
         self.waiting[self._orders] = born
-        order = ForkOrder(self._orders, title, str(directory), entry, argument, len(descriptors))
+        order = ForkOrder(self._orders, title, str(directory), entry, argument, len(descriptors), more)
         self.channel.queue(msgspec.json.encode(order), descriptors)
+
+
+class Birth(NamedTuple):
+    """A child to be ordered from a zygote. ``born`` is called with its pid, or 0 and the reason."""
+
+    node: str
+    namespace: int
+    name: str
+    argument: bytes
+    born: _Born
 
 
 class _Running:
@@ -94,9 +115,16 @@ class Launcher:
             raise RefusedError("UnknownProcess", f"no process {name} runs in {node}; there runs: {running}")
         return pid
 
+    def check_free(self, places: Iterable[tuple[str, str]]) -> None:
+        """Refuses a node and process name that is taken, or that comes twice."""
+        seen: set[tuple[str, str]] = set()
+        for node, name in places:
+            if (node, name) in self._names or (node, name) in seen:
+                raise RefusedError("ProcessExists", f"a process {name} runs in {node} already; stop it first")
+            seen.add((node, name))
+
     def _reserve(self, node: str, name: str) -> None:
-        if (node, name) in self._names:
-            raise RefusedError("ProcessExists", f"a process {name} runs in {node} already; stop it first")
+        self.check_free([(node, name)])
         self._names[node, name] = 0
 
     def _remember(self, node: str, name: str, pid: int, origin: str, owner: object) -> None:
@@ -198,23 +226,52 @@ class Launcher:
         self, node: str, namespace: int, name: str, zygote: Zygote, argument: bytes, conversation: int, born: _Born
     ) -> None:
         """Orders a child of a zygote into a node. ``conversation`` is a descriptor for it, or -1; ours to close."""
-        self._reserve(node, name)
-        try:
-            descriptors = [os.dup(namespace), self.open_log(node, name)]
-        except OSError:
-            del self._names[node, name]
-            raise
+        descriptors = self._reserve_birth(node, namespace, name)
         if conversation >= 0:
             descriptors.append(conversation)
+        self._order(zygote, Birth(node, namespace, name, argument, born), descriptors)
+
+    def fork_all(self, zygote: Zygote, births: Sequence[Birth]) -> None:
+        """Orders children that begin together. Raises before anything is ordered, or not at all."""
+        ready: list[list[int]] = []
+        try:
+            for birth in births:
+                ready.append(self._reserve_birth(birth.node, birth.namespace, birth.name))
+        except BaseException:
+            for birth, descriptors in zip(births, ready, strict=False):
+                del self._names[birth.node, birth.name]
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            raise
+        for left, (birth, descriptors) in enumerate(zip(births, ready, strict=True), 1 - len(births)):
+            self._order(zygote, birth, descriptors, more=left < 0)
+
+    def _reserve_birth(self, node: str, namespace: int, name: str) -> list[int]:
+        """The name is taken from here on; the descriptors that an order needs."""
+        self._reserve(node, name)
+        descriptors: list[int] = []
+        try:
+            descriptors.append(os.dup(namespace))
+            descriptors.append(self.open_log(node, name))
+        except OSError:
+            del self._names[node, name]
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        return descriptors
+
+    def _order(self, zygote: Zygote, birth: Birth, descriptors: list[int], more: bool = False) -> None:
+        node, name = birth.node, birth.name
 
         def arrived(pid: int, reason: str) -> None:
             if pid:
                 self._remember(node, name, pid, zygote.spec.name, None)
             else:
                 self._names.pop((node, name), None)
-            born(pid, reason)
+            birth.born(pid, reason)
 
-        zygote.order(f"{node}:{name}", node_directory(node), zygote.spec.entry, argument, descriptors, arrived)
+        title, directory = f"{node}:{name}", node_directory(node)
+        zygote.order(title, directory, zygote.spec.entry, birth.argument, descriptors, arrived, more)
 
     def hear(self, zygote: Zygote, word: ZygoteWord) -> None:
         """A zygote said something."""

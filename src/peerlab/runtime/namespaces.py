@@ -25,6 +25,7 @@ from peerlab.runtime.base import (
     Completed,
     Direction,
     Family,
+    ForkSpec,
     Impairment,
     KernelRoute,
     LinkSpec,
@@ -258,6 +259,10 @@ class NamespaceRuntime:
     async def fork(self, node: str, name: str, zygote: str, argument: bytes) -> int:
         """Forks a process into a node from a warm parent; returns its pid inside the cell."""
         return await self._ask(language.Fork(node, name, zygote, argument), int)
+
+    async def fork_all(self, zygote: str, forks: Sequence[ForkSpec]) -> tuple[int, ...]:
+        """Forks many processes that begin together; their pids inside the cell, in the same order."""
+        return await self._ask(language.ForkAll(zygote, tuple(forks)), tuple[int, ...])
 
     async def signal(self, node: str, name: str, number: int) -> None:
         """Sends a signal to a process."""

@@ -16,7 +16,7 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,13 +24,13 @@ import msgspec
 
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime import language
-from peerlab.runtime.base import CELL, Impairment, ProcessExit, RuntimeState, ZygoteSpec, check_names
+from peerlab.runtime.base import CELL, ForkSpec, Impairment, ProcessExit, RuntimeState, ZygoteSpec, check_names
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.impairment import Impairer
 from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
-from peerlab.runtime.launch import Launcher, Zygote, node_directory
+from peerlab.runtime.launch import Birth, Launcher, Zygote, node_directory
 from peerlab.runtime.netlink import Netlink
 from peerlab.runtime.rendezvous import Rendezvous, try_connect
 
@@ -95,6 +95,7 @@ class Supervisor:
             language.Spawn: self._spawn,
             language.Prepare: self._prepare,
             language.Fork: self._fork,
+            language.ForkAll: self._fork_all,
             language.Signal: self._signal,
             language.UnixConnect: self._unix_connect,
             language.StartTask: self._start_task,
@@ -314,10 +315,42 @@ class Supervisor:
         self._watch_zygote(self.launcher.prepare(ask.zygote))
 
     def _fork(self, client: _Client, number: int, ask: language.Fork, _: list[int]) -> None:
-        zygote = self.launcher.zygotes.get(ask.zygote)
+        self._order(client, number, ask.node, ask.name, self._zygote(ask.zygote), ask.argument, -1, [])
+        raise _LaterError
+
+    def _zygote(self, name: str) -> Zygote:
+        zygote = self.launcher.zygotes.get(name)
         if zygote is None:
-            raise RefusedError("UnknownZygote", f"no zygote {ask.zygote} runs; prepare it first")
-        self._order(client, number, ask.node, ask.name, zygote, ask.argument, -1, [])
+            raise RefusedError("UnknownZygote", f"no zygote {name} runs; prepare it first")
+        return zygote
+
+    def _fork_all(self, client: _Client, number: int, ask: language.ForkAll, _: list[int]) -> tuple[int, ...]:
+        zygote = self._zygote(ask.zygote)
+        for fork in ask.forks:
+            self._check_files(fork.node, fork.files)
+        self.launcher.check_free((fork.node, fork.name) for fork in ask.forks)
+        pids: dict[int, int] = {}
+        faults: list[str] = []
+
+        def birth(at: int, fork: ForkSpec) -> Birth:
+            def born(pid: int, reason: str) -> None:
+                pids[at] = pid
+                if not pid:
+                    faults.append(reason)
+                if len(pids) < len(ask.forks):
+                    return
+                if faults:
+                    self._answer(client, Answer(number, fault=as_fault(RuntimeFailure(faults[0]))))
+                else:
+                    self._answer(client, Answer(number, msgspec.Raw(self._encode([pids[at] for at in sorted(pids)]))))
+
+            return Birth(fork.node, self.fabric.node(fork.node).descriptor, fork.name, fork.argument, born)
+
+        for fork in ask.forks:
+            self._write_files(fork.node, fork.files)
+        self.launcher.fork_all(zygote, [birth(at, fork) for at, fork in enumerate(ask.forks)])
+        if not ask.forks:
+            return ()
         raise _LaterError
 
     def _order(
@@ -382,13 +415,19 @@ class Supervisor:
     # --- files -----------------------------------------------------------------------------------------
 
     def _put_files(self, client: _Client, number: int, ask: language.PutFiles, _: list[int]) -> None:
-        self.fabric.node(ask.node)
-        for name in ask.files:
+        self._check_files(ask.node, ask.files)
+        self._write_files(ask.node, ask.files)
+
+    def _check_files(self, node: str, files: Mapping[str, str]) -> None:
+        self.fabric.node(node)
+        for name in files:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.parts:
-                raise RefusedError("BadPath", f"{name!r} leaves the directory of {ask.node}; give a relative path")
-        for name, text in ask.files.items():
-            place = node_directory(ask.node) / name
+                raise RefusedError("BadPath", f"{name!r} leaves the directory of {node}; give a relative path")
+
+    def _write_files(self, node: str, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            place = node_directory(node) / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
 

@@ -83,6 +83,7 @@ class _Zygote:
         self.spec = spec
         self.channel = Channel(control)
         self.broken = ""
+        self._gate: tuple[int, int] | None = None
         self._decode = msgspec.json.Decoder(ForkOrder).decode
         self._encode = msgspec.json.Encoder().encode
         self._woken, self._waker = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -142,22 +143,35 @@ class _Zygote:
             if self.broken:
                 self._say(ZygoteWord(order.id, fault=self.broken))
                 return
+            if order.more and self._gate is None:
+                self._gate = os.pipe2(os.O_CLOEXEC)
             pid = os.fork()
             if pid == 0:
-                _live(order, descriptors)
+                _live(order, descriptors, self._gate)
             self._say(ZygoteWord(order.id, pid))
         except OSError as failure:
             self._say(ZygoteWord(order.id, fault=f"zygote {self.spec.name} cannot fork: {failure}"))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+            if self._gate is not None and not order.more:
+                self._open_gate(self._gate)
+
+    def _open_gate(self, gate: tuple[int, int]) -> None:
+        """Every child of the batch is born: the pipe that they wait on comes to its end."""
+        self._gate = None
+        for descriptor in gate:
+            os.close(descriptor)
 
 
-def _live(order: ForkOrder, descriptors: list[int]) -> NoReturn:
-    """The whole life of a forked child."""
+def _live(order: ForkOrder, descriptors: list[int], gate: tuple[int, int] | None) -> NoReturn:
+    """The whole life of a forked child. It waits for the end of the pipe ``gate``, which the zygote's death is too."""
     code = EXIT_SOFTWARE
     try:
         settle(descriptors[0], descriptors[1], order.directory, order.title)
+        if gate is not None:
+            os.close(gate[1])
+            os.read(gate[0], 1)
         # What is forked is Python, where a peer that has gone is an exception; by the signal a router would die of it.
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         if len(descriptors) > 2:

@@ -6,7 +6,7 @@ from peerlab.bgp.wire import Notification
 from peerlab.evidence.events import ConnectionStateChanged, TransitionRefused
 from peerlab.evidence.reassembly import Step
 from peerlab.evidence.story import Moment, Stimulus
-from peerlab.topology.model import LabModel, Relation, Session
+from peerlab.topology.model import LabModel, PeeringKind, Relation, Session
 from peerlab.verify.check import CRITICAL, MAJOR, MINOR, Check
 from peerlab.verify.deprovision_remains import (
     judge_nothing_configured,
@@ -20,7 +20,7 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.failover_locations import streams
 from peerlab.verify.reading import SECOND, answered, events, snapshot
 from peerlab.verify.session import no_connection
-from peerlab.verify.subject import cloud_ebgp, connections, edge_end
+from peerlab.verify.subject import Connection, cloud_ebgp, edge_end
 from peerlab.verify.wire import decoded, hex_of, watched
 
 PHASE = "deprovision"
@@ -35,8 +35,10 @@ RETRIES_PER_SECOND = 1.0
 
 def no_other_way(model: LabModel) -> str | None:
     """Why traffic cannot leave before the session is closed."""
-    ways = len(connections(model)) + sum(end.relation is Relation.PROVIDER for _, end in cloud_ebgp(model))
-    return None if ways > 1 else "this lab has no other way out for the traffic of its only connection"
+    transit = any(end.relation is Relation.PROVIDER for _, end in cloud_ebgp(model))
+    if len(model.peerings) > 1 or transit:
+        return None
+    return no_connection(model) or "this lab has no other way out for the traffic of its only peering"
 
 
 def judge_delete_guard(evidence: Evidence) -> Judgement:
@@ -52,8 +54,9 @@ def judge_delete_guard(evidence: Evidence) -> Judgement:
         key = f"{change.peering}/{change.connection}"
         if change.after == "removed" and change.before in GUARDED:
             docket.breaks(change.at, key, f"was deleted in {change.before}")
+    direct = any(peering.kind is PeeringKind.DIRECT for peering in evidence.model.peerings)
     for state in GUARDED:
-        if state not in guarded:
+        if state not in guarded and (direct or state != "ProvisioningStarted"):
             docket.lacks(f"nobody tried to delete a peering in {state}")
     for connection, at in removed(evidence, docket):
         docket.proves(at, connection.key, "accepted deprovisioning shows as PendingRemove")
@@ -95,7 +98,8 @@ def judge_clean_close(evidence: Evidence) -> Judgement:
     docket = Docket()
     gone = removed(evidence, docket)
     taken = snapshot(evidence, docket, Moment.DEPROVISIONED)
-    for connection, at in gone if taken is not None else ():
+    for connection, pending in gone if taken is not None else ():
+        at = _removal(evidence, connection, pending)
         for session in connection.sessions(evidence.model):
             if taken is None or not watched(evidence, docket, session.id, at, taken.at):
                 continue
@@ -114,6 +118,14 @@ def judge_clean_close(evidence: Evidence) -> Judgement:
             else:
                 _no_storm(evidence, docket, session, message.at, taken.at, f"{said.name()}: '{text}'", hex_of(message))
     return docket.close("every session was closed with a Cease and its reason; no peer stormed")
+
+
+def _removal(evidence: Evidence, connection: Connection, since: int) -> int:
+    """When Microsoft ordered the removal. What TCP still delivers of an earlier end of the session is not the close."""
+    for change in events(evidence, ConnectionStateChanged, since):
+        if f"{change.peering}/{change.connection}" == connection.key and change.after == "removed":
+            return change.at
+    return since
 
 
 def _text(said: Notification) -> str:
@@ -158,7 +170,7 @@ CHECKS: tuple[Check, ...] = (
         "DEP-03", "Clean close", PHASE, MINOR,
         "The peer receives Cease 6/2 or 6/3 with the shutdown text and does not storm.",
         "RFC 4486; RFC 9003", "NOTIFICATION and connection attempts on the wire", no_connection, judge_clean_close,
-        ("ConnectionStateChanged PendingRemove", "snapshot deprovisioned (its time)",
+        ("ConnectionStateChanged PendingRemove and removed", "snapshot deprovisioned (its time)",
          "trace: NOTIFICATION of the edge with a text, connection attempts"),
     ),
     Check(

@@ -18,13 +18,13 @@ from peerlab.verify.failover_locations import (
     no_backup,
     no_internet_backup,
     no_second_link,
+    no_wired_primary,
     streams,
 )
 from peerlab.verify.forwarding import BGP
 from peerlab.verify.reading import FOREVER, Trial, answered, events, node_at, snapshot, trials
 from peerlab.verify.session import no_connection
 from peerlab.verify.subject import connections, routers, session_or_none
-from peerlab.verify.validation_routes import no_service
 from peerlab.verify.wire import announcements, decoded, hex_of, routes, watched
 
 PHASE = "failover"
@@ -37,6 +37,13 @@ BREAKING = (Stimulus.ISOLATION, Stimulus.MAX_PREFIX)
 def no_alternative(model: LabModel) -> str | None:
     """Why maintenance cannot be harmless."""
     return None if len(connections(model)) > 1 else "this lab has no second connection to move traffic to"
+
+
+def no_wire(model: LabModel) -> str | None:
+    """Why no connection can fall silent by itself."""
+    if any(connection.request.link is not None for connection in connections(model)):
+        return None
+    return "no connection of this lab has a wire of its own"
 
 
 def judge_silent_failure(evidence: Evidence) -> Judgement:
@@ -213,14 +220,14 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "FLV-04", "Fail-back", PHASE, MAJOR,
         "Traffic returns to the primary location once, without flapping, and streams lose less than 1 s.",
-        "lab", "best routes, iBGP on the wire, 1 kHz streams", no_service, judge_fail_back,
+        "lab", "best routes, iBGP on the wire, 1 kHz streams", no_wired_primary, judge_fail_back,
         ("FaultCleared before restored", "snapshot restored: Loc-RIBs", "PathTraced name=restored",
          "trace: UPDATE of iBGP sessions since the links were mended", "StreamMeasured restored-mended:…"),
     ),
     Check(
         "FLV-05", "Silent failure", PHASE, CRITICAL,
         "A connection that loses every packet with its carrier up is found within the hold time + 1 s.",
-        "RFC 5880 6.8.4; RFC 4271 6.5", "the trial, 1 kHz streams", no_connection, judge_silent_failure,
+        "RFC 5880 6.8.4; RFC 4271 6.5", "the trial, 1 kHz streams", no_wire, judge_silent_failure,
         ("trial silent-failure: session, hold_time; seconds, down", "StreamMeasured silent-failure:…"),
     ),
     Check(

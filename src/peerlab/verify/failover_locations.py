@@ -13,7 +13,7 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.forwarding import exit_of, hosts, traces
 from peerlab.verify.potato import exit_from
 from peerlab.verify.reading import best_of, events, fact_of, node_at, snapshot
-from peerlab.verify.subject import ases_with_role, cloud_routers, connections, family_of, is_cloud
+from peerlab.verify.subject import ases_with_role, cloud_routers, connections, edge_end, family_of, is_cloud
 from peerlab.verify.validation_routes import no_service, places, services
 from peerlab.verify.wire import announcements
 
@@ -29,10 +29,18 @@ def no_second_link(model: LabModel) -> str | None:
     """Why a local link cannot be lost harmlessly."""
     if (reason := no_service(model)) is not None:
         return reason
-    for service, prefix, _ in services(model):
-        if len({p.edge.node for p in places(model, service, prefix) if p.primary}) > 1:
-            return None
-    return "no primary location of this lab has two connections"
+    if any(len(_wires(model, service, service.primary_metro)) > 1 for service, _, _ in services(model)):
+        return None
+    return "no primary location of this lab has two connections with a wire of their own"
+
+
+def no_wired_primary(model: LabModel) -> str | None:
+    """Why no primary location can be cut off and mended."""
+    if (reason := no_service(model)) is not None:
+        return reason
+    if any(_wires(model, service, service.primary_metro) for service, _, _ in services(model)):
+        return None
+    return "no primary location of this lab has a connection with a wire of its own"
 
 
 def no_backup(model: LabModel) -> str | None:
@@ -143,12 +151,12 @@ def _is_down(evidence: Evidence, taken: Snapshot, link: str) -> bool:
     return last_down is not None and last_down > last_up
 
 
-def _links(evidence: Evidence, service: PeeringServiceRequest, metro: str | None) -> set[str]:
-    """Links of the provider's connections at a metro, or at all of them."""
+def _wires(model: LabModel, service: PeeringServiceRequest, metro: str) -> set[str]:
+    """Links of the provider's connections at a metro."""
     return {
         c.request.link
-        for c in connections(evidence.model)
-        if c.request.link is not None and c.peering.peer_as == service.provider_as and metro in (None, c.peering.metro)
+        for c in connections(model)
+        if c.request.link is not None and c.peering.peer_as == service.provider_as and c.peering.metro == metro
     }
 
 
@@ -157,7 +165,8 @@ def _cut_off(evidence: Evidence, taken: Snapshot, service: PeeringServiceRequest
     for connection in connections(evidence.model):
         mine = connection.peering.peer_as == service.provider_as
         for session in connection.sessions(evidence.model) if mine else ():
-            node = taken.nodes.get(connection.request.edge)
+            edge = edge_end(evidence.model, session)
+            node = taken.nodes.get(edge.node) if edge is not None else None
             fact = fact_of(node, session.id) if node is not None else None
             if node is None or (fact is not None and fact.state == "Established"):
                 return False
@@ -169,7 +178,7 @@ def judge_local_link(evidence: Evidence) -> Judgement:
     taken = snapshot(evidence, docket, Moment.LOCAL_LINK_LOST)
     judged: list[tuple[PeeringServiceRequest, str]] = []
     for service, prefix, _ in services(evidence.model):
-        links = _links(evidence, service, service.primary_metro)
+        links = _wires(evidence.model, service, service.primary_metro)
         if taken is not None and any(_is_down(evidence, taken, link) for link in links):
             judged.append((service, prefix))
             _leaves_at(evidence, docket, taken, service, prefix, service.primary_metro)
@@ -188,7 +197,7 @@ def judge_primary(evidence: Evidence) -> Judgement:
     taken = snapshot(evidence, docket, Moment.PRIMARY_LOST)
     judged: list[tuple[PeeringServiceRequest, str]] = []
     for service, prefix, _ in services(evidence.model):
-        links = _links(evidence, service, service.primary_metro)
+        links = _wires(evidence.model, service, service.primary_metro)
         if taken is None or service.backup_metro is None or not links:
             continue
         down = [link for link in sorted(links) if _is_down(evidence, taken, link)]
@@ -262,7 +271,7 @@ def judge_fail_back(evidence: Evidence) -> Judgement:
     mended = events(evidence, FaultCleared, before, until)
     judged: list[tuple[PeeringServiceRequest, str]] = []
     for service, prefix, _ in services(evidence.model):
-        links = _links(evidence, service, service.primary_metro)
+        links = _wires(evidence.model, service, service.primary_metro)
         back = [e.at for e in mended if e.target in links]
         if taken is not None and back:
             judged.append((service, prefix))

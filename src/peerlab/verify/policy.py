@@ -67,7 +67,8 @@ CHECKS: tuple[Check, ...] = (
         "Still nothing after new announcements, a route refresh and a bounce (and a router restart where rehearsed).",
         "lab; RFC 8212", "the wire from first to last message under DENY", no_connection, judge_sticky,
         ("trials new-announcement, route-refresh, bounce (router-restarted) under DENY, per family, real sessions",
-         "snapshot under-deny-stimulated: both ends", "trace: UPDATE, ROUTE-REFRESH, OPEN"),
+         "snapshot under-deny-stimulated: both ends", "trace: UPDATE, ROUTE-REFRESH, OPEN",
+         "behind a route server: new-announcement by a member, on the member's session"),
     ),
     Check(
         "POL-04", "Allow is gated and atomic", PHASE, CRITICAL,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 from peerlab.bgp.attributes import Family
 from peerlab.evidence.snapshot import RouteFact
 from peerlab.evidence.story import Moment
-from peerlab.topology.model import AsRole, LabModel, Session, SessionEnd
+from peerlab.topology.model import AsRole, LabModel, NodeKind, Session, SessionEnd
 from peerlab.verify.bogon import BOGON_ASNS, BOGON_PREFIXES, EXPRESS_ROUTE, TRANSIT_FREE
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
@@ -149,12 +149,25 @@ def judge_default_route(evidence: Evidence) -> Judgement:
     return docket.close("0.0.0.0/0 and ::/0 are neither accepted nor sent")
 
 
+def _lans(model: LabModel) -> tuple[str, ...]:
+    """The subnets of every switched LAN."""
+    switches = {node.name for node in model.nodes if node.kind is NodeKind.SWITCH}
+    members = [end for link in model.links if {e.node for e in link.ends} & switches for end in link.ends]
+    interfaces = [model.node(end.node).interface(end.interface) for end in members if end.node not in switches]
+    subnets = (str(ip_interface(text).network) for i in interfaces for text in (i.v4, i.v6) if text)
+    return tuple(dict.fromkeys(subnets))
+
+
 def judge_own_prefixes(evidence: Evidence) -> Judgement:
     docket = Docket()
     cloud = evidence.model.cloud()
     cases = proven_cases(evidence, docket, "POL-11")
-    lans = [p for known in evidence.model.ases if known.role is AsRole.IXP for p in known.infrastructure]
-    for what, ranges in (("the cloud's own prefix", cloud.prefixes if cloud else ()), ("an IXP LAN", lans)):
+    exchanges = [p for known in evidence.model.ases if known.role is AsRole.IXP for p in known.infrastructure]
+    for what, ranges in (
+        ("the cloud's own prefix", cloud.prefixes if cloud else ()),
+        ("an IXP LAN", _lans(evidence.model)),
+        ("an IXP's infrastructure", exchanges),
+    ):
         for family in dict.fromkeys(family_of(prefix) for prefix in ranges):
             inside = [p for p in ranges if family_of(p) is family]
             need = Need(what, _rejects(lambda c, inside=inside: any(within(c.prefix, p) for p in inside)), family)  # type: ignore[misc]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from peerlab.bgp.wire import Notification, Open, RouteRefresh
 from peerlab.evidence.events import ConnectionStateChanged, ValidationJudged
 from peerlab.evidence.snapshot import Snapshot
@@ -132,6 +134,8 @@ def judge_sticky(evidence: Evidence) -> Judgement:
     for stimulus in (*_STICKY, Stimulus.ROUTER_RESTARTED):
         for trial in trials(evidence, stimulus):
             session = session_or_none(evidence.model, trial.session)
+            if session not in subjects and stimulus is Stimulus.NEW_ANNOUNCEMENT:
+                shown |= {(stimulus, family) for family in _came_through(evidence, docket, subjects, trial)}
             if session is None or session not in subjects or not _under_deny(evidence, trial):
                 continue
             if _took_place(evidence, docket, stimulus, trial):
@@ -149,6 +153,18 @@ def judge_sticky(evidence: Evidence) -> Judgement:
                 docket.lacks(f"{stimulus.value} was not tried under DENY on any {family.value} session")
     tried = sorted({stimulus.value for stimulus, _ in shown})
     return docket.close(f"DENY ALL held on {len(subjects)} sessions through {', '.join(tried)}")
+
+
+def _came_through(evidence: Evidence, docket: Docket, subjects: tuple[Session, ...], trial: Trial) -> Iterator[str]:
+    """Families in which a prefix announced elsewhere, say to a route server, reached an edge that was under DENY."""
+    for session in subjects:
+        opened, edge = opening(evidence, session.id), edge_end(evidence.model, session)
+        peer = session.other(edge.node).node if edge is not None else None
+        until = opened.at if opened is not None else FOREVER
+        for route in announcements(evidence, session.id, peer, trial.at, until):
+            if route.prefix == trial.did.text("prefix"):
+                docket.proves(route.at, f"{peer} {session.id}", f"{route.prefix} is new under DENY", route.message)
+                yield session.family.value
 
 
 def _under_deny(evidence: Evidence, trial: Trial) -> bool:

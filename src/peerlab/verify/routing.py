@@ -15,6 +15,7 @@ from peerlab.verify.routing_potato import (
     judge_cold_potato,
     judge_hot_potato,
     judge_med,
+    one_metro,
     several_by_one_peer,
 )
 from peerlab.verify.routing_reach import (
@@ -121,7 +122,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "RTG-04", "Cold-potato egress", PHASE, CRITICAL,
         "CP-share over discriminating routers is at least 0.99 and all routers agree on one exit.",
-        "S0; Azure routing preference; section B", "best routes of every cloud router", no_service, judge_cold_potato,
+        "S0; Azure routing preference; section B", "best routes of every cloud router", one_metro, judge_cold_potato,
         ("snapshot activated: Loc-RIB of every cloud router",
          "snapshot hot-potato: Adj-RIB-In post-policy of the edges (where a hot potato would leave)"),
     ),
@@ -135,7 +136,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "RTG-06", "Hot-potato control", PHASE, MAJOR,
         "Without the location preference CP-share falls and routers no longer agree on one exit.",
-        "Azure routing preference; section B", "best routes of every cloud router", no_service, judge_hot_potato,
+        "Azure routing preference; section B", "best routes of every cloud router", one_metro, judge_hot_potato,
         ("snapshots activated, hot-potato: Loc-RIB of every cloud router, Adj-RIB-In post-policy of the edges",),
     ),
     Check(
@@ -152,7 +153,7 @@ CHECKS: tuple[Check, ...] = (
         "S0 FAQ; RFC 7908; RFC 9234", "every UPDATE of the cloud; an observer's RIB", nothing_protected,
         judge_no_readvertisement,
         ("trace: UPDATE of every eBGP session of the cloud", "snapshot activated: Adj-RIB-Out of the edges",
-         "snapshot activated: Adj-RIB-In of the observer, which must know the prefix another way"),
+         "snapshot activated: Adj-RIB-In of every observer, which must know the prefix another way"),
     ),
     Check(
         "RTG-10", "Valley-free everywhere", PHASE, CRITICAL,
@@ -174,7 +175,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "RTG-13", "Loop-free and quiet", PHASE, MAJOR,
-        "Every traced path ends and visits no hop twice; a converged lab sends no UPDATE.",
+        "Every traced path ends where the routes say and visits no hop twice; a converged lab sends no UPDATE.",
         "lab; RFC 4271", "every traced path; the wire after ALLOW has settled", no_connection, judge_loop_free,
         ("PathTraced, all", "snapshot allowed (its time), PhaseEnded allow", "trace: no UPDATE between the two"),
     ),

@@ -28,11 +28,21 @@ from peerlab.verify.subject import (
     is_cloud,
     within,
 )
-from peerlab.verify.validation_routes import places, services
+from peerlab.verify.validation_routes import no_service, places, services
 from peerlab.verify.wire import announcements
 
 COLD_SHARE = 0.99
 CARRIAGE_TOLERANCE = 0.05
+
+
+def one_metro(model: LabModel) -> str | None:
+    """Why cold and hot potato cannot be told apart."""
+    if (reason := no_service(model)) is not None:
+        return reason
+    edges = (edge_end(model, session) for session in connection_sessions(model))
+    if len({model.node(edge.node).metro for edge in edges if edge is not None}) > 1:
+        return None
+    return "every connection of this lab is in one metro, so cold potato looks like hot"
 
 
 def judge_cold_potato(evidence: Evidence) -> Judgement:
@@ -206,12 +216,8 @@ def judge_hot_potato(evidence: Evidence) -> Judgement:
 
 def several_by_one_peer(model: LabModel) -> str | None:
     """Why MED has nothing to choose between."""
-    seen: dict[tuple[int, str], int] = {}
-    for connection in connections(model):
-        for session in connection.sessions(model):
-            key = (connection.peering.peer_asn, session.family.value)
-            seen[key] = seen.get(key, 0) + 1
-    if any(count > 1 for count in seen.values()):
+    peers = [c.peering.peer_asn for c in connections(model) if c.peering.direct_peering_type != "IxRs"]
+    if any(peers.count(peer) > 1 for peer in peers):
         return None
     return "no peer of this lab has two connections for MED to choose between"
 

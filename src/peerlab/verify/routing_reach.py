@@ -11,10 +11,11 @@ from peerlab.evidence.story import EXAMINER, Moment, Phase, Stimulus
 from peerlab.topology.model import AsRole, LabModel, Relation, Session, SessionEnd
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
-from peerlab.verify.forwarding import repeated
+from peerlab.verify.forwarding import family_of_trace, lookup, repeated
 from peerlab.verify.reading import SECOND, answered, events, node_at, phase_window, sent, snapshot, trials
 from peerlab.verify.stimulated import stimulated_routes
 from peerlab.verify.subject import (
+    addresses_of,
     cloud_ebgp,
     connection_sessions,
     edge_end,
@@ -71,8 +72,8 @@ def judge_no_readvertisement(evidence: Evidence) -> Judgement:
             docket.proves(0, where, f"{said} other routes announced, no customer's prefix")
     observers = [n for n in routers(model) if (a := model.as_of(n.name)) is not None and a.role is AsRole.OBSERVER]
     observers = [n for n in observers if n.as_name != EXAMINER]
-    if not observers:
-        docket.lacks("no third-party observer is in the lab to look from outside")
+    if not any(True for s, end in cloud_ebgp(model) for _ in announcements(evidence, s.id, end.node)):
+        docket.lacks("the trace shows no announcement of the cloud at all, so its silence proves nothing")
     for observer in observers if taken is not None and cloud is not None else ():
         node = node_at(taken, docket, observer.name) if taken is not None else None
         for prefix in prefixes if node is not None else ():
@@ -223,12 +224,26 @@ def judge_loop_free(evidence: Evidence) -> Judgement:
         twice = repeated(trace)
         if twice is not None:
             docket.breaks(trace.at, where, f"visits {twice} twice: {steps}")
-        elif not trace.reached and trace.name in {moment.value for moment in SETTLED}:
-            docket.breaks(trace.at, where, f"ends after {steps or 'nothing'}")
+        elif not trace.reached and _should_arrive(evidence, trace):
+            docket.breaks(trace.at, where, f"ends after {steps or 'nothing'} although there is a route on")
     if paths:
         docket.proves(paths[-1].at, "all traced paths", f"{len(paths)} paths, no hop twice")
     _quiet(evidence, docket)
     return docket.close(f"{len(paths)} paths end without a loop; a converged lab is silent")
+
+
+def _should_arrive(evidence: Evidence, trace: PathTraced) -> bool:
+    """Whether the last router that answered had a route for the destination when the lab had settled.
+
+    A packet that ends where no route goes on ended as the routes say.
+    """
+    taken = evidence.snapshots.get(trace.name)
+    if taken is None or trace.name not in {moment.value for moment in SETTLED}:
+        return False
+    last = next((node for node in reversed(trace.nodes) if node is not None), trace.source)
+    node, family = taken.nodes.get(last), family_of_trace(trace)
+    targets = [a for a in addresses_of(evidence.model.node(trace.destination)) if family_of(a) is family]
+    return node is None or any(lookup(node, target) is not None for target in targets)
 
 
 def _quiet(evidence: Evidence, docket: Docket) -> None:

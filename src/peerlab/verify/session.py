@@ -23,6 +23,7 @@ from peerlab.verify.subject import (
     FAMILIES,
     connection_sessions,
     connections,
+    edge_end,
     route_servers,
 )
 from peerlab.verify.wire import decoded, hex_of, watched
@@ -107,11 +108,13 @@ def judge_mesh(evidence: Evidence) -> Judgement:
         if connection.peering.direct_peering_type == "IxRs":
             ixp = model.node(connection.request.peer).as_name
             expected = {node.name for node in route_servers(model) if node.as_name == ixp}
-        edge = connection.request.edge
-        wanted = {(family, peer) for peer in expected for family in _families_asked(connection.request)}
-        have = {(s.family, s.other(edge).node) for s in sessions if edge in (s.left.node, s.right.node)}
-        for family, peer in sorted(wanted - have):
-            docket.breaks(0, connection.key, f"the mesh has no {family.value} session with {peer}")
+        ends = [edge_end(model, session) for session in sessions]
+        edges = {connection.request.edge} | {end.node for end in ends if end is not None}
+        families = _families_asked(connection.request)
+        wanted = {(edge, family, peer) for edge in edges for family in families for peer in expected}
+        have = {(e.node, s.family, s.other(e.node).node) for s, e in zip(sessions, ends, strict=True) if e is not None}
+        for edge, family, peer in sorted(wanted - have):
+            docket.breaks(0, connection.key, f"the mesh has no {family.value} session between {edge} and {peer}")
         for session in sessions:
             sessions_made += 1
             if taken is None:

@@ -57,7 +57,7 @@ RAISED = [
     (TimedOut("Established of a--b.v4", 20), 4, "peerlab: Established of a--b.v4 did not happen within 20 s\n"),
     (PeerlabError("the lab broke"), 4, "peerlab: the lab broke\n"),
     (KeyError("x"), 4, "peerlab: a defect of peerlab itself: KeyError: 'x'\nPlease report it"),
-    (KeyboardInterrupt(), 130, ""),
+    (KeyboardInterrupt(), 130, "\npeerlab: interrupted; `peerlab ls` shows what still runs\n"),
 ]
 
 

@@ -57,13 +57,13 @@ def test_an_example_can_be_typed(words: tuple[str, ...], command: click.Command)
     assert told
     for line in told:
         assert tuple(line[: len(words)]) == words or isinstance(command, click.Group)
-        context = click.Context(cli)
+        context = click.Context(cli, **cli.context_settings)
         rest, chosen = line, cli
         while isinstance(chosen, click.Group):
             _, found, rest = chosen.resolve_command(context, rest)
             assert found is not None
             chosen = found
-        chosen.make_context("example", list(rest), resilient_parsing=False)
+        chosen.make_context("example", list(rest), parent=context)
 
 
 @pytest.mark.parametrize(("words", "command"), EVERY)

@@ -68,7 +68,7 @@ EXACT = PrefixRange(Prefix("2001:db8::/32"))
         (
             NextHopIn((Prefix("192.0.2.0/24"), Prefix("2001:db8::/32"))),
             V4,
-            "(defined(bgp_next_hop) && bgp_next_hop ~ [ 192.0.2.0/24+ ])",
+            "(defined(bgp_next_hop) && (bgp_next_hop ~ 192.0.2.0/24))",
         ),
         (LearnedFromIs((LearnedFrom.LOCAL,)), V4, "(source = RTS_STATIC)"),
         (

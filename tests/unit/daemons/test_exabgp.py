@@ -47,6 +47,8 @@ def text_of(**settings: Any) -> str:
         ({"local_role": BgpRole.CUSTOMER}, ["# BGP role customer (RFC 9234)"]),
         ({"local_role": BgpRole.RS, "role_strict": True}, ["# BGP role rs, strictly (RFC 9234)"]),
         ({"max_prefix": 20}, ["# at most 20 routes are taken, then Cease/1 (RFC 4486)"]),
+        ({}, ["asn4 enable;"]),
+        ({"four_octet_as": False}, ["asn4 disable;", "# without capability 65: an OLD speaker (RFC 6793), on purpose"]),
         ({"multihop": True}, ["# between loopbacks, over the interior routes"]),
     ],
 )

@@ -8,7 +8,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
-from peerlab.runtime.frames import Frame, FrameFilter, parse
+from peerlab.runtime.frames import Frame, FrameFilter, echo_request, parse
 
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 V4 = {"src": "192.0.2.1", "dst": "192.0.2.2"}
@@ -80,3 +80,9 @@ CHOSEN = [
 @pytest.mark.parametrize(("wanted", "direction", "matches"), CHOSEN)
 def test_every_given_field_must_match(wanted: FrameFilter, direction: str, matches: bool) -> None:
     assert wanted.matches(BGP, direction) is matches
+
+
+def test_an_echo_request_is_the_one_that_scapy_writes() -> None:
+    """Checksums included."""
+    written = bytes(Ether(**MACS) / IP(**V4) / ICMP())
+    assert echo_request(MACS["src"], MACS["dst"], V4["src"], V4["dst"]) == written

@@ -30,7 +30,7 @@ def test_the_account(
 ) -> None:
     account = _Account(4000)
     for number in numbers:
-        account.take(number, 10_000 + number, START)
+        account.take(number, 10_000 + number, START, 9_000 + number)
     report = account.report()
     assert (report.received, report.duplicated, report.reordered, report.gaps) == (
         received,
@@ -44,9 +44,20 @@ def test_the_account(
 def test_nothing_is_counted_twice_or_forgotten(numbers: list[int]) -> None:
     account = _Account(4000)
     for at, number in enumerate(numbers, 1):
-        account.take(number, at, 0)
+        account.take(number, at, 0, at)
     report = account.report()
     different = set(numbers)
     assert report.received == len(different)
     assert report.duplicated == len(numbers) - len(different)
     assert sum(lost for _, _, lost in report.gaps) == (max(different, default=-1) + 1) - len(different)
+
+
+def test_jitter_is_the_smoothed_change_of_transit_time() -> None:
+    """RFC 3550 section 6.4.1: a sixteenth of each change of transit time; a steady delay has none."""
+    steady, uneven = _Account(1), _Account(1)
+    for number in range(4):
+        steady.take(number, 5_000_000 + number * 1_000_000, 0, number * 1_000_000)
+    for number, transit in enumerate((5_000_000, 7_000_000)):
+        uneven.take(number, transit + number * 1_000_000, 0, number * 1_000_000)
+    assert steady.report().jitter_ms == 0.0
+    assert uneven.report().jitter_ms == 2.0 / 16

@@ -12,14 +12,15 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_link import LINK_ROWS
-from verify_rows_policy import POLICY_ROWS
+from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
 from verify_rows_session import SESSION_ROWS
 from verify_rows_telemetry import TELEMETRY_ROWS
 from verify_rows_validation import VALIDATION_ROWS
-from verify_scenario import Scenario, plain_story
+from verify_scenario import Scenario, path, plain_story
 
+from peerlab.evidence.story import Stimulus
 from peerlab.verify.catalogue import CATALOGUE, check_of, judge_all
 from peerlab.verify.finding import Finding, Outcome
 
@@ -128,3 +129,19 @@ def test_findings_survive_a_round_trip_through_json() -> None:
     findings = judge_all(plain_story().evidence())
     again = msgspec.json.decode(msgspec.json.encode(findings), type=tuple[Finding, ...])
     assert again == findings
+
+
+def test_a_members_new_prefix_counts_when_the_route_server_brings_it_under_deny() -> None:
+    """A route server originates nothing: what its member announces is what the edge gets to refuse."""
+
+    scenario = plain_story()
+    pressed(scenario)
+    scenario.untry(Stimulus.NEW_ANNOUNCEMENT)
+    for v, prefix in (("4", "198.51.100.0/25"), ("6", "2001:db8:20::/49")):
+        scenario.trial(Stimulus.NEW_ANNOUNCEMENT, "member", f"mb-{v}", {"prefix": prefix}, at=21.0)
+    (finding,) = judge_all(scenario.evidence(), only=["POL-03"])
+    assert finding.outcome is Outcome.INCONCLUSIVE, "it has not come through the route server yet"
+    for v, prefix in (("4", "198.51.100.0/25"), ("6", "2001:db8:20::/49")):
+        scenario.announce(f"c4-{v}", "rs1", [prefix], 21.5, as_path=path(64505))
+    (finding,) = judge_all(scenario.evidence(), only=["POL-03"])
+    assert finding.outcome is Outcome.PASS, finding.summary

@@ -1,4 +1,4 @@
-"""The end of the plain story: isp-lon/c3 is drained at 245, closed at 250, gone at 252, and Active again at 271."""
+"""The end of the plain story: isp-lon/c3 is drained at 245, removed at 249.5, closed at 250, Active again at 271."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peerlab.evidence.story import Stimulus
 REASON = "peerlab: peering isp-lon is deprovisioned"
 STATES = (
     ("Active", "PendingRemove", 245.0),
-    ("PendingRemove", "removed", 252.0),
+    ("PendingRemove", "removed", 249.5),
     ("None", "PendingApproval", 262.0),
     ("PendingApproval", "ProvisioningStarted", 263.0),
     ("ProvisioningStarted", "Validating", 265.0),

@@ -11,7 +11,6 @@ from verify_scenario import MAPS, TIMES, Scenario, ns, path, route
 from peerlab.bgp.wire import MessageType
 from peerlab.evidence.events import PathTraced, PhaseEnded
 from peerlab.evidence.story import Moment, Phase, Stimulus
-from peerlab.topology.model import AsRole
 from peerlab.verify.routing import TIE_BREAKS
 
 EXAMINER = 64511
@@ -62,17 +61,11 @@ def _one_stray(s: Scenario) -> None:
     s.snapshots[Moment.ACTIVATED]["lon1"] = s.snapshots[Moment.HOT_POTATO]["lon1"]
 
 
-def _flat_igp(s: Scenario) -> None:
-    """Everybody is nearest to amsterdam."""
-    costs = {"e11": 1000}
-
-    def nearer(node: object) -> object:
-        if node.name != "lon1":  # type: ignore[attr-defined]
-            return node
-        return msgspec.structs.replace(node, metro="amsterdam")  # type: ignore[type-var]
-
-    assert costs
-    s.model = msgspec.structs.replace(s.model, nodes=tuple(nearer(n) for n in s.model.nodes))
+def _london_is_second_best(s: Scenario) -> None:
+    """Without the location preference london's route is no equal of amsterdam's, so nobody is tempted by it."""
+    rib = s.node(Moment.HOT_POTATO, "lon1").adj_rib_in_post["c3-4"]
+    lower = msgspec.structs.replace(rib[0].attributes, local_pref=100)
+    s.hold(Moment.HOT_POTATO, "lon1", "adj_rib_in_post", "c3-4", msgspec.structs.replace(rib[0], attributes=lower))
 
 
 def _no_way(s: Scenario) -> None:
@@ -106,13 +99,6 @@ def _preferred(session: str, node: str, preference: int) -> object:
 def _no_transit_routes(s: Scenario) -> None:
     ribs = dict(s.node(Moment.ALLOWED, "lon1").adj_rib_in_post)
     s.change(Moment.ALLOWED, "lon1", adj_rib_in_post={**ribs, "tr-4": (), "tr-6": ()})
-
-
-def _no_observer(s: Scenario) -> None:
-    ases = tuple(
-        msgspec.structs.replace(a, role=AsRole.CUSTOMER) if a.role is AsRole.OBSERVER else a for a in s.model.ases
-    )
-    s.model = msgspec.structs.replace(s.model, ases=ases)
 
 
 def _observer_sees(*asns: int) -> object:
@@ -174,7 +160,7 @@ ROUTING_ROWS = (
             "it leaves over transit": lambda s: s.elect(Moment.ACTIVATED, "lon1", route(P4, "tr-4", TRANSIT, ISP)),
         },
         lacks={
-            "no router can tell cold from hot": _flat_igp,
+            "no router can tell cold from hot": _london_is_second_best,
             "not read": lambda s: s.snapshots.pop(Moment.ACTIVATED),
         },
     ),
@@ -201,7 +187,7 @@ ROUTING_ROWS = (
         breaks={"nothing changes without the preference": _stays_cold},
         lacks={
             "no control run": lambda s: s.snapshots.pop(Moment.HOT_POTATO),
-            "no router can tell cold from hot": _flat_igp,
+            "no router can tell cold from hot": _london_is_second_best,
         },
     ),
     Row(
@@ -233,7 +219,6 @@ ROUTING_ROWS = (
             "the observer sees it through the cloud": _observer_sees(TRANSIT, CLOUD, ISP, CUSTOMER),  # type: ignore[dict-item]
         },
         lacks={
-            "no observer": _no_observer,
             "the observer does not know it": lambda s: s.drop(
                 Moment.ACTIVATED, "observer", "adj_rib_in_pre", "ob-4", P4
             ),
