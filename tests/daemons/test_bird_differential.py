@@ -310,9 +310,7 @@ def policies(name: str) -> st.SearchStrategy[Policy]:
 @st.composite
 def examples(draw: st.DrawFn) -> Example:
     family = draw(st.sampled_from(Family))
-    said = draw(
-        st.lists(announcement(family), max_size=5, unique_by=lambda one: (one.neighbour, one.prefix))
-    )
+    said = draw(st.lists(announcement(family), max_size=5, unique_by=lambda one: (one.neighbour, one.prefix)))
     return Example(family, said, draw(policies("imports")), draw(policies("exports")))
 
 

@@ -29,8 +29,8 @@ CONFIGURATION = PurePath("bird.conf")
 ROUTER = PurePath("router.json")
 CONTROL_SOCKET = PurePath("bird.ctl")
 
-METRIC = 1024
-"""Kernel metric of BGP's routes, as with ExaBGP: the interior protocol wins."""
+METRIC = 1 << 20
+"""Kernel metric of BGP's routes: the interior protocol, whose metrics here hold its costs, wins."""
 IGP_PROTOCOL = 200
 """Kernel protocol number of peerlab's interior routes (``router.fib.PROTOCOL_IGP``)."""
 IGP_BASE = 512

@@ -11,10 +11,11 @@ from peerlab.bgp.attributes import Address, BgpRole, Family, Origin, PathAttribu
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import DENY_ALL, Policy
-from peerlab.daemons.bird import Origination, configuration, protocol_name
+from peerlab.daemons.bird import METRIC, Origination, configuration, protocol_name
 from peerlab.daemons.kinds import daemon_of, files_of
 from peerlab.errors import Unsupported
-from peerlab.router.fib import METRICS, PROTOCOL_BGP, PROTOCOL_IGP
+from peerlab.router.fib import METRICS, PROTOCOL_IGP
+from peerlab.router.interior import LARGEST_COST
 from peerlab.topology.model import NodeKind
 
 
@@ -149,7 +150,8 @@ def test_a_route_server_leaves_the_kernel_alone() -> None:
 
 def test_the_numbers_of_the_kernel_are_those_of_the_router() -> None:
     text = configuration(config_of())
-    assert f"metric {METRICS[PROTOCOL_BGP]};" in text
+    assert METRICS[PROTOCOL_IGP] + LARGEST_COST < METRIC
+    assert f"metric {METRIC};" in text
     assert f"krt_source != {PROTOCOL_IGP}" in text
     assert f"igp_metric = krt_metric - {METRICS[PROTOCOL_IGP]};" in text
 
