@@ -13,9 +13,7 @@ from peerlab.cli.page import cli_page
 from peerlab.cli.story_page import rehearsal_page
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Stimulus
-from peerlab.report.checks_page import checks_page
 from peerlab.topology.load import load_text
-from peerlab.verify.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -23,16 +21,8 @@ README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 
-def test_the_checks_page_is_generated_from_the_catalogue() -> None:
-    agree(DOCS / "checks.md", checks_page())
-
-
 def test_the_command_page_is_generated_from_the_commands() -> None:
     agree(DOCS / "cli.md", cli_page())
-
-
-def test_every_check_has_one_entry() -> None:
-    assert re.findall(r"^### (\S+)", checks_page(), re.MULTILINE) == [check.id for check in CATALOGUE]
 
 
 def test_the_rehearsal_page_is_generated_from_the_story() -> None:

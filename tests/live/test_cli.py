@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 import mrtparse
 import pytest
-from product import ROOT, Product, product
+from product import ROOT, WITHIN, Product, product
+
+from peerlab.evidence.events import PhaseEnded
+from peerlab.runtime.cell import list_labs
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("cli")]
 
+MINIMAL = ROOT / "topologies" / "minimal.yaml"
 DIRECT = ROOT / "topologies" / "direct.yaml"
 CONTOSO = "198.18.33.0/24"
 ENDS = 16
@@ -200,3 +205,31 @@ def test_down_keeps_the_evidence_when_asked_and_then_removes_it(place: Product) 
     assert "removed" in place.ok("down", name)
     assert name not in place.ok("ls")
     assert place.run("down", name).returncode == 3
+
+
+def test_check_says_of_a_kept_lab_what_its_rehearsal_said(place: Product) -> None:
+    """Running and gone: the examiners have left, yet the trace still knows their wires."""
+    name, verdicts = place.name(), place.place / "verdicts.json"
+    place.run("rehearse", MINIMAL, "--name", name, "--keep", "--json", verdicts, within=120.0)
+    said = outcomes(verdicts.read_text())
+    assert "pass" in said.values()
+    assert outcomes(place.run("check", name, "--json").stdout) == said
+    assert "OPEN AS" in place.ok("trace", name, "--kind", "open")
+    place.ok("down", name, "--keep-evidence")
+    assert outcomes(place.run("check", name, "--json").stdout) == said
+
+
+def outcomes(document: str) -> dict[str, str]:
+    return {finding["check"]: finding["outcome"] for finding in json.loads(document)["findings"]}
+
+
+def test_ctrl_c_in_the_middle_of_a_rehearsal_leaves_nothing_running(place: Product) -> None:
+    name = place.name()
+    running = place.start("rehearse", DIRECT, "--name", name)
+    place.wait_for(name, lambda event: isinstance(event, PhaseEnded), "the end of a phase", phase="link-test")
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=WITHIN)
+    assert running.returncode == 130
+    assert "interrupted; `peerlab ls` shows what still runs" in err
+    assert "Traceback" not in out + err
+    assert name not in list_labs()

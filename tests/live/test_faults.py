@@ -242,19 +242,33 @@ def test_faults_of_what_there_is_not(peerlab: Product) -> None:
     """Every subcommand says what there is instead."""
     name = peerlab.name()
     peerlab.ok("up", ROOT / "topologies" / "minimal.yaml", "--name", name)
-    routers = "there are ams-edge-1, fab-ams-1"
+    links, routers = "fab-ams-1:ams-edge-1, svc-ams:ams-edge-1, fab-pc:fab-ams-1", "ams-edge-1, fab-ams-1"
+    sessions = "ams-edge-1--fab-ams-1.v4, ams-edge-1--fab-ams-1.v6"
     rows = [
-        (("link-down", "a:b"), "NoSuchLink: no link a:b; there are "),
-        (("silence", "ams-edge-1--fab-ams-1", "--from", "svc-ams"), "NoSuchEnd: svc-ams is not an end of "),
-        (("kill-router", "svc-ams"), f"NoSuchRouter: no router svc-ams; {routers}"),
-        (("restart-router", "ams-edge-1"), "RouterRuns: ams-edge-1 runs; "),
-        (("metro-down", "mars"), "NoSuchMetro: no routers in a metro mars; there are amsterdam"),
-        (("hijack", "nobody", "203.0.113.0/24"), f"NoSuchRouter: no router nobody; {routers}"),
-        (("leak", "fab-ams-1", "no-session", "198.18.0.0/24"), "NoSuchSession: no session no-session at fab-ams-1; "),
+        (("link-down", "a:b"), f"NoSuchLink: there is no link a:b; known here: {links}"),
+        (
+            ("silence", LINK, "--from", "svc-ams"),
+            f"NoSuchEnd: there is no end svc-ams of {LINK}; known here: fab-ams-1, ams-edge-1",
+        ),
+        (("kill-router", "svc-ams"), f"NoSuchRouter: there is no router svc-ams; known here: {routers}"),
+        (
+            ("restart-router", "ams-edge-1"),
+            "RouterRuns: ams-edge-1 runs; `peerlab fault kill-router ams-edge-1` kills it",
+        ),
+        (("metro-down", "mars"), "NoSuchMetro: there is no metro mars; known here: amsterdam"),
+        (("hijack", "nobody", "203.0.113.0/24"), f"NoSuchRouter: there is no router nobody; known here: {routers}"),
+        (
+            ("leak", "fab-ams-1", "no-session", "198.18.0.0/24"),
+            f"NoSuchSession: there is no session no-session; known here: {sessions}",
+        ),
+        (
+            ("leak", "fab-ams-1", "ams-edge-1--fab-ams-1.v4", "203.0.113.0/24"),
+            "NoSuchRoute: fab-ams-1 has no route for 203.0.113.0/24 to leak",
+        ),
     ]
     for arguments, text in rows:
         done = peerlab.run("fault", *arguments, "--lab", name)
-        assert (done.returncode, one_line(done)[: len(text) + 9]) == (3, f"peerlab: {text}")
+        assert (done.returncode, one_line(done)) == (3, f"peerlab: {text}")
     done = peerlab.run("fault", "hijack", "fab-ams-1", "203.0.113.1/24", "--lab", name)
     assert done.returncode == 3 and one_line(done).startswith("PREFIX: 203.0.113.1/24 has host bits set; ")
     assert [e for e in peerlab.events(name) if isinstance(e, FaultInjected)] == []

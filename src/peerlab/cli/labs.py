@@ -101,7 +101,10 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
                 LabStore.open(name).remove()
             click.echo(f"lab {name} was not running; what it had left is {'kept' if keep_evidence else 'removed'}")
         else:
-            raise no_such("lab", name, sorted({*running, *LabStore.names()}))
+            known = sorted({*running, *LabStore.names()})
+            if not known:
+                raise RefusedError("NoSuchLab", f"there is no lab {name}, and no other; nothing is to be taken down")
+            raise no_such("lab", name, known)
     if every:
         for name in LabStore.names():
             if name not in running and not keep_evidence:

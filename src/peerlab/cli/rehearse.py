@@ -177,9 +177,9 @@ def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -
 
 def _kept(store: LabStore, until: int | None) -> Evidence:
     """What a lab has shown, as it stands in its directory; the capture is complete up to ``until``, when known."""
-    model = store.model()
     captured = store.trace_path.read_bytes() if store.trace_path.exists() else b""
-    trace = Trace.from_pcapng(captured, model, until) if captured else Trace()
+    trace = Trace.from_pcapng(captured, store.widest(), until) if captured else Trace()
+    model = load(store.path / "topology.yaml")
     return Evidence(model=model, events=store.log().read(), trace=trace, snapshots=store.snapshots())
 
 

@@ -83,7 +83,7 @@ def trace(
     """
     name = lab if lab and LabStore.exists(lab) else chosen_lab(lab)
     store = LabStore.open(name)
-    model = store.model()
+    model = store.widest()
     now = run(_flushed(name)) if name in list_labs() else None
     _check_words(model, node, session)
     captured = Trace.from_pcapng(store.trace_path.read_bytes(), model) if store.trace_path.exists() else Trace()

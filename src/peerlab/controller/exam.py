@@ -74,6 +74,7 @@ class Exam:
         """Build the examiners' routers and wires; they have no session yet."""
         extended, examiners = add_examiners(rehearsal.model, posts, avoid=rehearsal.widest)
         rehearsal.widest = widen(rehearsal.widest, extended)
+        rehearsal.lab.store.save_widest(rehearsal.widest)
         exam = cls(rehearsal, examiners)
         await rehearsal.lab.use_model(extended)
         rehearsal.lab.listeners.append(exam._heard)
@@ -178,6 +179,7 @@ class Exam:
         )
         if attributes:
             made = msgspec.structs.replace(made, **attributes)
+        await self.is_open(examiner, family)
         router = await self.router(examiner.node)
         await router.ask(Announce(session=examiner.sessions[family], prefixes=tuple(prefixes), attributes=made))
         return made

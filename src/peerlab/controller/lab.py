@@ -7,7 +7,6 @@ Any number of controllers may come and go: what a lab is stands in its state dir
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -79,6 +78,7 @@ class Lab:
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
+        self._learnt = 0
         self._ended: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[LabBroken] = asyncio.get_running_loop().create_future()
@@ -219,12 +219,20 @@ class Lab:
         self._record_unasked(event)
 
     def _record_unasked(self, event: Event) -> None:
-        """Record what came by itself. Nobody waits for it here: ``record`` has marked the lab when it failed."""
-        with contextlib.suppress(RuntimeFailure):
-            self.record(event)
+        """Record what came by itself, once: every controller that is attached hears of it.
+
+        Nobody waits for it here, so a log that does not take it breaks the lab and raises nothing.
+        """
+        try:
+            self.log.append_once(event)
+        except RuntimeFailure as failure:
+            self._break(str(failure))
+        for listener in self.listeners:
+            listener(event)
 
     def _note_sessions(self, node: str, facts: Iterable[SessionFact]) -> None:
         """What changed while no controller was attached is written down when it is seen."""
+        self._learn_states()
         for fact in facts:
             before = self._states.get((node, fact.session))
             if before is not None and before != fact.state:
@@ -240,10 +248,15 @@ class Lab:
                 )
             self._states[node, fact.session] = fact.state
 
-    def _start_watching(self) -> None:
-        for event in self.log.read():
+    def _learn_states(self) -> None:
+        """The session states that the log tells, other controllers' events included."""
+        events = self.log.read()
+        for event in events[self._learnt :]:
             if isinstance(event, SessionStateChanged):
                 self._states[event.node, event.session] = event.after
+        self._learnt = len(events)
+
+    def _start_watching(self) -> None:
         exits = self.runtime.exits()
 
         async def watch() -> None:
@@ -302,7 +315,8 @@ class Lab:
             return task.result()
         finally:
             task.cancel()
-            await asyncio.wait((task,), timeout=ENDS_WITHIN)
+            # What letting go of a broken lab raises besides says nothing that the lab's own end does not.
+            await asyncio.wait((asyncio.gather(task, return_exceptions=True),), timeout=ENDS_WITHIN)
 
     async def _check_supervisor(self) -> None:
         """Work failed: was it because the lab is gone? The connections of a dying lab end in any order."""

@@ -86,7 +86,7 @@ async def take_up(name: str, tell: Tell) -> Rehearsal:
 
 
 async def _put_right(lab: Lab, tell: Tell) -> Rehearsal:
-    widest, model = lab.model, load(lab.store.path / "topology.yaml")
+    widest, model = lab.store.widest(), load(lab.store.path / "topology.yaml")
     if lab.model != model:
         await lab.use_model(model)
     desk = Resumed.of(lab)

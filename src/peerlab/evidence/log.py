@@ -40,14 +40,29 @@ class EventLog:
         except OSError as failure:
             raise RuntimeFailure(f"{path}: the event log cannot be opened: {failure.strerror}") from failure
         self._read: list[Event] = []
+        self._lines: set[bytes] = set()
         self._offset = 0
 
     def append(self, event: Event) -> None:
         """Adds an event. Raises RuntimeFailure when the disk does not take it; the log is then as it was before."""
+        self._append(event, unless_there=False)
+
+    def append_once(self, event: Event) -> bool:
+        """Adds an event that several writers may have heard of, unless it is there. True when it was added.
+
+        Raises RuntimeFailure as ``append`` does.
+        """
+        return self._append(event, unless_there=True)
+
+    def _append(self, event: Event, unless_there: bool) -> bool:
         line = _encode(event) + b"\n"
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         try:
             end = self._whole_end()
+            if unless_there:
+                self._read_on()
+                if line in self._lines:
+                    return False
             try:
                 written = os.write(self._descriptor, line)
                 if written < len(line):
@@ -60,6 +75,7 @@ class EventLog:
                     f"{self.path}: the event log cannot be written: {failure.strerror}; "
                     "what it held before is kept; make room on that disk"
                 ) from failure
+            return True
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -101,6 +117,7 @@ class EventLog:
                     f"{self.path}:{len(self._read) + 1}: is no event: {mistake}; "
                     "it was changed by hand, or written by another version of peerlab"
                 ) from mistake
+            self._lines.add(line + b"\n")
             self._offset += len(line) + 1
 
     async def follow(self, skip: int = 0) -> AsyncIterator[Event]:

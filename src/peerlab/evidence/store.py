@@ -2,7 +2,8 @@
 
 ``${PEERLAB_STATE}/LAB/``, else ``${XDG_STATE_HOME}/peerlab/LAB/``, else ``~/.local/state/peerlab/LAB/``::
 
-    .peerlab-lab  topology.yaml  model.json  events.jsonl  trace.pcapng  snapshots/LABEL.json  supervisor.log
+    .peerlab-lab  topology.yaml  model.json  widest.json  events.jsonl  trace.pcapng  snapshots/LABEL.json
+    supervisor.log
 
 ``.peerlab-lab`` is our mark: a directory without it is never written to and never removed.
 """
@@ -135,6 +136,17 @@ class LabStore:
     def save_model(self, model: LabModel) -> None:
         """Replaces the model in one step. Raises RuntimeFailure when the disk does not take it."""
         self._write("model.json", msgspec.json.encode(model))
+
+    def widest(self) -> LabModel:
+        """The model with every node, link and session that the lab ever had: the trace names its wires by it.
+
+        That is the model itself unless more was saved.
+        """
+        return self._decode("widest.json", LabModel) if (self.path / "widest.json").exists() else self.model()
+
+    def save_widest(self, model: LabModel) -> None:
+        """Replaces the widest model. Raises RuntimeFailure when the disk does not take it."""
+        self._write("widest.json", msgspec.json.encode(model))
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Every snapshot by label, in the order they were taken."""

@@ -48,7 +48,7 @@ _ANSWER_TIMEOUT = 5.0
 """Seconds that a client may leave an answer unread before it is dropped."""
 
 
-_AT_ONCE = 32
+_AT_ONCE = 64
 """Threads that open or close windows: the kernel lets each wait 14-27 ms, alone or together with others."""
 
 _Item = TypeVar("_Item")

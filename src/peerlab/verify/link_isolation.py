@@ -81,7 +81,7 @@ def judge_never_routed(evidence: Evidence) -> Judgement:
                     docket.breaks(shot.at, f"{node.name} ({label})", what)
         docket.proves(shot.at, label, f"no route inside {LINK_LOCAL} at {len(shot.nodes)} nodes")
     for session in evidence.model.sessions:
-        if not any(True for _ in messages(evidence, session.id)):
+        if not any(True for _ in messages(evidence, session.id)) and not _was_up(evidence, session.id):
             continue
         watched(evidence, docket, session.id)
         for seen in announcements(evidence, session.id):
@@ -89,6 +89,12 @@ def judge_never_routed(evidence: Evidence) -> Judgement:
                 where = f"{session.id} from {seen.sender}"
                 docket.breaks(seen.at, where, f"announces {seen.prefix}", seen.message)
     return docket.close(f"nothing inside {LINK_LOCAL} in {len(evidence.snapshots)} snapshots or in any UPDATE")
+
+
+def _was_up(evidence: Evidence, session: str) -> bool:
+    """Whether any snapshot shows the session Established: then it must be on the trace."""
+    nodes = (node for taken in evidence.snapshots.values() for node in taken.nodes.values())
+    return any(fact.session == session and fact.state == "Established" for node in nodes for fact in node.sessions)
 
 
 def judge_no_customer_traffic(evidence: Evidence) -> Judgement:

@@ -131,6 +131,7 @@ def _not_offered(said: Open, family: Family) -> list[str]:
 def judge_four_octet_as(evidence: Evidence) -> Judgement:
     docket = Docket()
     model = evidence.model
+    opened = 0
     large = {known.asn for known in model.ases if known.asn > 0xFFFF}
     for trial in answered(evidence, docket, Stimulus.OLD_SPEAKER, "path_at_third"):
         path = trial.saw.text("path_at_third")
@@ -153,10 +154,13 @@ def judge_four_octet_as(evidence: Evidence) -> Judgement:
             if end.asn not in large or session.is_internal:
                 continue
             for message, said in list(decoded(evidence, Open, session.id, end.node))[:1]:
+                opened += 1
                 where = f"{end.node} {session.id}"
                 if said.asn != end.asn or said.two_octet_as != AS_TRANS:
                     what = f"OPEN says AS {said.asn} with {said.two_octet_as} in the old field, not {end.asn}"
                     docket.breaks(message.at, where, what, hex_of(message))
                 else:
                     docket.proves(message.at, where, f"OPEN says AS {end.asn}, 23456 in the old field", hex_of(message))
+    if not opened:
+        docket.lacks("the trace has no OPEN of any AS over 65535")
     return docket.close("4-octet AS numbers survive NEW and OLD speakers; no AS_TRANS is left in any path")

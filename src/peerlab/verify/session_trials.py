@@ -12,7 +12,7 @@ from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import SECOND, Trial, answered
 from peerlab.verify.subject import connection_sessions
-from peerlab.verify.wire import announcements, decoded, hex_of, messages, standing, watched
+from peerlab.verify.wire import announcements, decoded, hex_of, messages, silence_is_seen, standing, watched
 
 BAD_PEER_AS = (2, 2)
 HOLD_TIMER_EXPIRED = (4, 0)
@@ -148,6 +148,8 @@ def judge_gtsm(evidence: Evidence) -> Judgement:
             docket.breaks(trial.until, trial.where, "came up although the peer's TTL is under 255")
         elif reached is not None:
             docket.breaks(reached.at, trial.where, "a BGP message passed in spite of the low TTL", hex_of(reached))
+        elif not silence_is_seen(evidence, trial.session, trial.at, trial.until):
+            docket.lacks(f"{trial.where}: the capture does not cover the trial, so its silence proves nothing")
         elif not trial.saw.count("attempts"):
             docket.lacks(f"{trial.where}: no segment with a low TTL was sent")
         else:

@@ -121,6 +121,8 @@ def _treated_as_withdraw(evidence: Evidence, docket: Docket) -> int:
     cloud = {node.name for node in cloud_routers(evidence.model)}
     notices = [n for n in events(evidence, RouterNotice) if n.message]
     sessions = {message.session for message in evidence.trace.messages if message.destination in cloud}
+    if not sessions:
+        docket.lacks("the trace shows nothing that was sent to the cloud")
     handled = 0
     for session in sorted(s for s in sessions if s is not None):
         for message, update in decoded(evidence, Update, session):

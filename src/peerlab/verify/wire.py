@@ -136,6 +136,13 @@ def watched(
     return not reason
 
 
+def silence_is_seen(evidence: Evidence, session: str, since: int, until: int) -> bool:
+    """Whether the capture ran without a gap in [since, until], so that nothing on the trace means nothing was sent."""
+    trace = evidence.trace
+    covered = bool(trace.messages) and trace.begin <= since and until <= trace.end
+    return covered and not trace.gaps_of(session, since=since, until=until)
+
+
 def established_at(evidence: Evidence, session: str, since: int = 0, until: int = FOREVER) -> int | None:
     """When both ends had sent their first KEEPALIVE after OPEN: the session is Established (RFC 4271 section 8.2.2)."""
     opened: set[str] = set()

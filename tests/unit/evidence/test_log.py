@@ -37,6 +37,14 @@ def test_what_is_appended_is_read_by_this_and_any_other_reader(path: Path) -> No
     assert len(path.read_text().splitlines()) == 2
 
 
+def test_what_two_writers_have_heard_of_is_there_once(path: Path) -> None:
+    one, other = EventLog(path), EventLog(path)
+    one.append(ONE)
+    assert one.append_once(TWO) and not other.append_once(TWO) and not one.append_once(TWO)
+    assert other.append_once(THREE)
+    assert one.read() == other.read() == (ONE, TWO, THREE)
+
+
 def test_each_line_is_json_with_the_event_s_name(path: Path) -> None:
     EventLog(path).append(ONE)
     assert path.read_text() == '{"event":"phase-started","at":1,"phase":"deny"}\n'

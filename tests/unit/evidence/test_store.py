@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from kit.tcp_talk import MODEL
 
@@ -104,6 +105,14 @@ def test_a_model_that_cannot_be_read_is_named() -> None:
     (made.path / "model.json").write_text('{"name": 3}')
     with pytest.raises(RuntimeFailure, match=r"model\.json: is no LabModel"):
         made.model()
+
+
+def test_the_widest_model_is_the_model_until_more_was_saved_and_outlives_the_model() -> None:
+    made, wider = LabStore.create("direct", "", MODEL), msgspec.structs.replace(MODEL, description="wider")
+    assert made.widest() == MODEL
+    made.save_widest(wider)
+    made.save_model(MODEL)
+    assert (LabStore.open("direct").widest(), made.model()) == (wider, MODEL)
 
 
 def test_a_write_that_fails_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -20,8 +22,11 @@ from verify_rows_telemetry import TELEMETRY_ROWS
 from verify_rows_validation import VALIDATION_ROWS
 from verify_scenario import Scenario, path, plain_story
 
+from peerlab.evidence.events import Event
 from peerlab.evidence.story import Stimulus
+from peerlab.evidence.trace import Trace
 from peerlab.verify.catalogue import CATALOGUE, check_of, judge_all
+from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding, Outcome
 
 ROWS: tuple[Row, ...] = (
@@ -75,6 +80,39 @@ def test_is_inconclusive_without_its_evidence_and_names_it(row: Row, change: Cha
     finding = found(row, change)
     assert finding.outcome is Outcome.INCONCLUSIVE, finding.summary
     assert finding.missing
+
+
+def _no_trace(evidence: Evidence) -> Evidence:
+    return replace(evidence, trace=Trace())
+
+
+def _no_snapshots(evidence: Evidence) -> Evidence:
+    return replace(evidence, snapshots={})
+
+
+def _no_events(evidence: Evidence) -> Evidence:
+    return replace(evidence, events=())
+
+
+EVENTS = (*(kind.__name__ for kind in get_args(Event)), "trial")
+WITHOUT = (
+    # how an entry of ``consumes`` begins, how to take it all away
+    (("trace",), _no_trace),
+    (("snapshot", "every snapshot"), _no_snapshots),
+    (EVENTS, _no_events),
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.check)
+def test_does_not_pass_without_what_it_says_it_consumes(row: Row) -> None:
+    """``consumes`` is a promise: take all of a kind away and the check cannot pass."""
+    scenario = plain_story()
+    row.given(scenario)
+    for words, strip in WITHOUT:
+        if any(item.startswith(words) for item in check_of(row.check).consumes):
+            (finding,) = judge_all(strip(scenario.evidence()), only=[row.check])
+            assert not finding.broke, finding.summary
+            assert finding.outcome is not Outcome.PASS, (strip.__name__, finding.summary)
 
 
 @pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
