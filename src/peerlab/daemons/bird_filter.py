@@ -130,7 +130,14 @@ def prefix_range(one: PrefixRange) -> str:
 
 
 def _asns(ranges: Iterable[AsnRange]) -> str:
-    return ", ".join(str(one.low) if one.low == one.high else f"{one.low}..{one.high}" for one in ranges)
+    """A set of numbers. BIRD looks sets up in a tree that goes wrong when items overlap, so they are merged."""
+    merged: list[AsnRange] = []
+    for one in sorted(ranges, key=lambda each: (each.low, each.high)):
+        if merged and one.low <= merged[-1].high:
+            merged[-1] = AsnRange(merged[-1].low, max(merged[-1].high, one.high))
+        else:
+            merged.append(one)
+    return ", ".join(str(one.low) if one.low == one.high else f"{one.low}..{one.high}" for one in merged)
 
 
 def _path_contains(condition: AsPathContains, _: Family) -> str:
@@ -159,12 +166,9 @@ def _prepended(_: AsPathPrepended, __: Family) -> str:
 
 
 def _community_in(condition: CommunityIn, _: Family) -> str:
-    standard, large = _by_width(condition.communities)
-    parts = []
-    if standard:
-        parts.append(f"bgp_community ~ [ {', '.join(map(_pair, standard))} ]")
-    if large:
-        parts.append(f"bgp_large_community ~ [ {', '.join(map(_triple, large))} ]")
+    standard, large = _sets(condition.communities)
+    parts = [f"bgp_community ~ [ {one} ]" for one in standard]
+    parts += [f"bgp_large_community ~ [ {one} ]" for one in large]
     return f"({' || '.join(parts) or 'false'})"
 
 
@@ -208,6 +212,18 @@ def _by_width(patterns: Iterable[str]) -> tuple[list[list[str]], list[list[str]]
     return [one for one in fields if len(one) == 2], [one for one in fields if len(one) == 3]
 
 
+def _sets(patterns: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Sets of standard and of large communities in which nothing overlaps: exact ones in one, each pattern alone."""
+    standard, large = _by_width(patterns)
+    return _apart(standard, _pair), _apart(large, _triple)
+
+
+def _apart(found: list[list[str]], written: Callable[[list[str]], str]) -> list[str]:
+    exact = dict.fromkeys(written(fields) for fields in found if "*" not in fields)
+    wild = dict.fromkeys(written(fields) for fields in found if "*" in fields)
+    return [*([", ".join(exact)] if exact else []), *wild]
+
+
 def _pair(fields: list[str]) -> str:
     # A 4-octet AS in a standard pattern matches nothing, and BIRD's parser would refuse the number.
     if any(field != "*" and int(field) > 0xFFFF for field in fields):
@@ -231,13 +247,11 @@ def _add(action: AddCommunities) -> list[str]:
 
 
 def _remove(action: RemoveCommunities) -> list[str]:
-    standard, large = _by_width(action.patterns)
-    lines = []
-    if standard:
-        lines.append(f"bgp_community.delete([ {', '.join(map(_pair, standard))} ]);")
-    if large:
-        lines.append(f"bgp_large_community.delete([ {', '.join(map(_triple, large))} ]);")
-    return lines
+    standard, large = _sets(action.patterns)
+    return [
+        *(f"bgp_community.delete([ {one} ]);" for one in standard),
+        *(f"bgp_large_community.delete([ {one} ]);" for one in large),
+    ]
 
 
 def _prepend(action: Prepend) -> list[str]:

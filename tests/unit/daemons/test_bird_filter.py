@@ -50,14 +50,21 @@ EXACT = PrefixRange(Prefix("2001:db8::/32"))
         # nothing of this family is in the set, so nothing matches, and everything matches its opposite
         (PrefixIn((BLOCK,)), V6, "(false)"),
         (PrefixIn((BLOCK,), invert=True), V6, "! (false)"),
-        (AsPathContains((AsnRange(64512, 65534), AsnRange(0, 0))), V4, "(bgp_path ~ [ 64512..65534, 0 ])"),
+        (AsPathContains((AsnRange(64512, 65534), AsnRange(0, 0))), V4, "(bgp_path ~ [ 0, 64512..65534 ])"),
+        # what overlaps would not be found in BIRD's tree
+        (AsPathContains((AsnRange(5, 9), AsnRange(1, 6), AsnRange(7, 7))), V4, "(bgp_path ~ [ 1..9 ])"),
         # 0 is BIRD's word for "no origin AS"
         (OriginAsIn((AsnRange(64500, 64500),)), V4, "(bgp_path.last != 0 && bgp_path.last ~ [ 64500 ])"),
         (FirstAsIs(8075, invert=True), V4, "! (bgp_path.first = 8075)"),
         (AsPathLongerThan(100), V4, "(bgp_path.len > 100)"),
         (AsPathHasSet(), V4, "path_has_set()"),
         (AsPathPrepended(), V4, "path_is_prepended()"),
-        (CommunityIn(("8075:8007", "65535:*")), V4, "(bgp_community ~ [ (8075, 8007), (65535, *) ])"),
+        (CommunityIn(("8075:8007", "8075:1", "8075:1")), V4, "(bgp_community ~ [ (8075, 8007), (8075, 1) ])"),
+        (
+            CommunityIn(("8075:*", "8075:1", "*:1")),
+            V4,
+            "(bgp_community ~ [ (8075, 1) ] || bgp_community ~ [ (8075, *) ] || bgp_community ~ [ (*, 1) ])",
+        ),
         (CommunityIn(("GRACEFUL_SHUTDOWN",)), V4, "(bgp_community ~ [ (65535, 0) ])"),
         (
             CommunityIn(("8075:1", "8075:1:*"), invert=True),
@@ -94,6 +101,8 @@ def test_a_condition_becomes_an_expression(condition: Condition, family: Family,
                                                       "bgp_large_community.add((64500, 1, 2));"]),
         (RemoveCommunities(("8075:*", "8075:*:*")), ["bgp_community.delete([ (8075, *) ]);",
                                                      "bgp_large_community.delete([ (8075, *, *) ]);"]),
+        (RemoveCommunities(("8075:*", "8075:1")), ["bgp_community.delete([ (8075, 1) ]);",
+                                                   "bgp_community.delete([ (8075, *) ]);"]),
         (Prepend(64500, 2), ["bgp_path.prepend(64500);", "bgp_path.prepend(64500);"]),
         (Prepend(64500, 0), []),
         (NextHopSelf(), ["bgp_next_hop = own_address;"]),
