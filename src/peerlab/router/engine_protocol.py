@@ -1,7 +1,7 @@
 """ExaBGP's view of one TCP connection, with reading and writing taken over.
 
 ExaBGP reads and writes one message at a time and decodes each in depth: 23 k prefixes/s in, 1-4 k/s out (measured,
-docs/performance). Here a turn reads up to 256 KiB, hands the bodies of UPDATEs over undecoded, and ExaBGP sees every
+docs/performance.md). Here a turn reads up to 256 KiB, hands the bodies of UPDATEs over undecoded, and ExaBGP sees every
 other message. What is written waits in a buffer of its own session, so a peer that does not read holds up nobody.
 """
 
