@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TOPOLOGY ?= topologies/peering-service.yaml
 JOBS ?= 2
 
-.PHONY: lab down test check unit live golden bench clean setup
+.PHONY: lab down test check unit live golden bench clean setup daemons daemons-test
 
 setup: $(STAMP)
 
@@ -33,6 +33,12 @@ check: $(STAMP)
 
 live: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests -m live
+
+daemons:
+	scripts/install-daemons
+
+daemons-test: $(STAMP)
+	PEERLAB_DAEMONS=1 $(BIN)/python -m pytest tests/daemons
 
 golden: $(STAMP)
 	PEERLAB_GOLDEN=rewrite $(BIN)/python -m pytest tests/golden

@@ -17,7 +17,7 @@ from peerlab.bgp.attributes import Address, Family, Prefix
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.policy import Policy, Verdict
 from peerlab.controller.router_client import RouterClient
-from peerlab.daemons import exabgp
+from peerlab.daemons.kinds import files_of
 from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec, ProcessExit, ZygoteSpec
 from peerlab.runtime.namespaces import NamespaceRuntime, start_cell
 
@@ -87,11 +87,7 @@ class RouterLab:
 
     async def start(self, config: RouterConfig) -> RouterClient:
         """Write the router's files, fork it, and connect to it."""
-        files = {
-            str(exabgp.CONFIGURATION): exabgp.configuration(config),
-            str(exabgp.ROUTER): exabgp.router_json(config),
-        }
-        await self.runtime.put_files(config.node, files)
+        await self.runtime.put_files(config.node, {str(path): text for path, text in files_of(config).items()})
         return await self.restart(config.node)
 
     async def restart(self, node: str) -> RouterClient:

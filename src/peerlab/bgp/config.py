@@ -60,7 +60,8 @@ class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
 
-    ``vrps`` are the validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811).
+    ``vrps`` are the validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811). ``kind`` names the daemon
+    that speaks BGP here (``topology.model.NodeKind``).
     """
 
     node: str
@@ -78,3 +79,4 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     install_routes: bool = True
     med_across_ases: bool = False
     vrps: tuple[Vrp, ...] = ()
+    kind: str = "exabgp"

@@ -13,7 +13,8 @@ class FibChange(msgspec.Struct, frozen=True, gc=False):
 
     ``raw`` is the prefix as NLRI: length octet, then as few octets of address as hold it. ``kind`` is ``unicast``
     (over ``gateway`` on ``interface``), ``blackhole`` (an originated prefix: what is not more specific is dropped,
-    so that an aggregate cannot loop) or ``remove``.
+    so that an aggregate cannot loop) or ``remove``. ``cost`` is added to the kernel's metric of the protocol; a route
+    of another cost is another route to the kernel, and has to be removed by itself.
     """
 
     family: Family
@@ -21,6 +22,7 @@ class FibChange(msgspec.Struct, frozen=True, gc=False):
     kind: str
     gateway: Address | None = None
     interface: str | None = None
+    cost: int = 0
 
     @property
     def prefix(self) -> Prefix:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from peerlab.controller.observe import is_running, read_snapshot, read_view
-from peerlab.controller.plan import Intent, Step, desired_ends, plan
+from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
 from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
@@ -92,6 +92,7 @@ class Lab:
         TimedOut, LabBroken. A lab that did not come up is ended, and what it has shown is kept.
         """
         lab_name = name or model.name
+        plan(model, Intent(), View())  # what no daemon can do is refused before anything exists
         store = LabStore.create(lab_name, topology_text, model)
         try:
             runtime = await start_cell(lab_name, store.path)

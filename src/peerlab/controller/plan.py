@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from peerlab.bgp.policy import Policy
-from peerlab.topology.model import LabModel, Session
+from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
+from peerlab.topology.model import LabModel, NodeKind, Session
 
 End = tuple[str, str]
 """A session's end: node name and session id."""
@@ -149,8 +150,12 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
 
 
 def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
-    """The steps from what is observed to what is desired, in the order in which they are safe."""
+    """The steps from what is observed to what is desired, in the order in which they are safe.
+
+    Raises Unsupported when a daemon cannot be run or cannot express a policy that it shall have, naming it.
+    """
     ends = desired_ends(model, intent)
+    _refuse_what_cannot_be_said(model, ends)
     steps: list[Step] = []
     steps.extend(_sessions_to_remove(ends, view))
     node_names = {node.name for node in model.nodes}
@@ -167,6 +172,22 @@ def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
         StartRouter(node=name, why="its router does not run" if name in view.nodes else "new node") for name in starting
     )
     return tuple(steps)
+
+
+def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd]) -> None:
+    """The model's own policies count too: a connection's ends get them when it is turned up."""
+    for node in model.nodes:
+        if node.is_router:
+            daemon_of(node.kind)
+    kinds = {node.name: node.kind for node in model.nodes}
+    for session in model.sessions:
+        for end in (session.left, session.right):
+            if kinds[end.node] is NodeKind.EXABGP:
+                continue
+            wanted = ends.get((end.node, session.id))
+            policies = [model.policies[name] for name in (end.import_policy, end.export_policy)]
+            for policy in policies if wanted is None else (wanted.import_policy, wanted.export_policy):
+                refuse_what_cannot_be_said(kinds[end.node], policy, session.family)
 
 
 def _sessions_to_remove(ends: Mapping[End, DesiredEnd], view: View) -> Iterable[Step]:

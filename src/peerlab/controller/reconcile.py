@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Protocol
 
 import msgspec
@@ -25,7 +26,8 @@ from peerlab.controller.plan import (
 )
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiring import host_routes, link_spec, node_spec
-from peerlab.daemons.exabgp import peer_config, render
+from peerlab.daemons.kinds import daemon_of
+from peerlab.daemons.router_config import peer_config
 from peerlab.router.protocol import AddPeers, RemovePeers, SetPolicy
 from peerlab.runtime.base import ForkSpec, Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
@@ -157,10 +159,15 @@ def _router_forks(names: Collection[str], model: LabModel, ends: dict[End, Desir
             node=name,
             name=ROUTER_PROCESS,
             argument=b"router.json",
-            files={str(path): text for path, text in render(model, model.node(name), sessions).items()},
+            files={str(path): text for path, text in _files(model, name, sessions).items()},
         )
         for name, sessions in by_node.items()
     ]
+
+
+def _files(model: LabModel, name: str, sessions: Mapping[str, tuple[Policy, Policy]]) -> Mapping[PurePath, str]:
+    node = model.node(name)
+    return daemon_of(node.kind).render(model, node, sessions)
 
 
 async def _ask(router: RouterOf, node: str, request: AddPeers | RemovePeers | SetPolicy) -> None:

@@ -94,7 +94,8 @@ async def _press_against_deny(rehearsal: Rehearsal) -> None:
     for _, connection in connections(rehearsal):
         for session in sessions_of(rehearsal, connection):
             peer = session.other(connection.edge).node if _is_end(session, connection.edge) else connection.peer
-            if rehearsal.model.node(peer).kind is NodeKind.EXABGP and _is_end(session, connection.edge):
+            kinds = {rehearsal.model.node(node).kind for node in (peer, connection.edge)}
+            if kinds == {NodeKind.EXABGP} and _is_end(session, connection.edge):
                 chosen.setdefault(session.family, (connection, session))
     await asyncio.gather(*(_press(rehearsal, connection.edge, session) for connection, session in chosen.values()))
 
@@ -262,7 +263,10 @@ async def _fail_first(rehearsal: Rehearsal) -> None:
 
 
 async def _offer_traffic(rehearsal: Rehearsal) -> None:
-    """Customer packets under DENY ALL; a route refresh on every session gives the sniffers something to see."""
+    """Customer packets under DENY ALL; a route refresh on every session gives the sniffers something to see.
+
+    Of the daemons only ExaBGP can be made to ask for one; sniffers that see nothing leave the check INCONCLUSIVE.
+    """
     subjects = [watched(rehearsal.model, p, c) for p, c in connections(rehearsal)]
 
     async def refresh() -> None:
@@ -270,7 +274,8 @@ async def _offer_traffic(rehearsal: Rehearsal) -> None:
             for session in sessions_of(rehearsal, connection):
                 cloud = rehearsal.model.cloud()
                 edge = session.left if cloud is None or session.left.asn == cloud.asn else session.right
-                await (await rehearsal.lab.router(edge.node)).ask(RefreshSession(session=session.id))
+                if rehearsal.model.node(edge.node).kind is NodeKind.EXABGP:
+                    await (await rehearsal.lab.router(edge.node)).ask(RefreshSession(session=session.id))
         await rehearsal.lab.wait_quiet()
 
     await offer(rehearsal, "deny", subjects, refresh)

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from peerlab.bgp.attributes import Address
-from peerlab.bgp.config import IgpInterface, PeerConfig, RouterConfig
+from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.daemons.base import Argv, Sessions, template
-from peerlab.topology.model import LabModel, Node, Relation, Session
+from peerlab.daemons.router_config import router_config
+from peerlab.topology.model import LabModel, Node
 
 CONFIGURATION = PurePath("exabgp.conf")
 ROUTER = PurePath("router.json")
@@ -31,75 +31,6 @@ def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath,
 def check() -> Argv:
     """ExaBGP's own check of what was rendered."""
     return ("exabgp", "validate", "--neighbor", str(CONFIGURATION))
-
-
-def router_config(model: LabModel, node: Node, sessions: Sessions) -> RouterConfig:
-    """Everything the router process is told at birth. Raises ValueError for a node without AS or router id."""
-    if node.asn is None or node.router_id is None:
-        raise ValueError(f"node {node.name} is no router: it has no AS number or no router id")
-    peers = tuple(
-        peer_config(model, model.session(session), node.name, imports.name, exports.name)
-        for session, (imports, exports) in sessions.items()
-    )
-    policies = {policy.name: policy for pair in sessions.values() for policy in pair}
-    return RouterConfig(
-        node=node.name,
-        asn=node.asn,
-        router_id=node.router_id,
-        directory=f"/run/peerlab/{node.name}",
-        loopback_v4=node.loopback_v4,
-        loopback_v6=node.loopback_v6,
-        originate=node.originates,
-        peers=peers,
-        policies=policies,
-        igp=tuple(
-            IgpInterface(
-                name=interface.name,
-                cost=interface.igp_cost,
-                address_v4=_without_length(interface.v4),
-                address_v6=_without_length(interface.v6),
-            )
-            for interface in node.interfaces
-            if interface.igp_cost is not None
-        ),
-        cluster_id=node.router_id if any(peer.route_reflector_client for peer in peers) else None,
-        route_server=node.route_server,
-        install_routes=not node.route_server,
-    )
-
-
-def peer_config(model: LabModel, session: Session, node: str, import_policy: str, export_policy: str) -> PeerConfig:
-    """One session as the router at this end must know it, under these policies.
-
-    A route server leaves its AS out of the path, so its clients do not insist on it in front. Raises KeyError when
-    the node has no end of the session.
-    """
-    local, remote = session.end(node), session.other(node)
-    return PeerConfig(
-        session=session.id,
-        peer=remote.node,
-        family=session.family,
-        local_address=local.address,
-        peer_address=remote.address,
-        local_as=local.asn,
-        peer_as=remote.asn,
-        import_policy=import_policy,
-        export_policy=export_policy,
-        relation=local.relation.value,
-        local_role=local.role,
-        role_strict=local.role_strict,
-        hold_time=session.hold_time,
-        md5=session.md5,
-        gtsm=session.gtsm,
-        passive=local.passive,
-        multihop=local.interface is None,
-        max_prefix=local.max_prefix,
-        route_reflector_client=local.route_reflector_client,
-        route_server_client=local.relation is Relation.ROUTE_SERVER_CLIENT,
-        enforce_first_as=local.relation is not Relation.ROUTE_SERVER,
-        next_hop_self=local.next_hop_self,
-        interface=local.interface,
-    )
 
 
 def configuration(config: RouterConfig) -> str:
@@ -159,7 +90,3 @@ def _md5(password: str) -> list[str]:
     if _PLAIN.fullmatch(password):
         return [f'md5-password "{password}"']
     return [f'md5-password "{base64.b64encode(password.encode()).decode()}"', "md5-base64 true"]
-
-
-def _without_length(address: str | None) -> Address | None:
-    return None if address is None else Address(address.partition("/")[0])

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -81,10 +82,9 @@ class Fib:
 
     def __init__(self, protocol: int = PROTOCOL_BGP) -> None:
         self.protocol = protocol
-        self._priority = attribute(RTA_PRIORITY, struct.pack("=I", METRICS[protocol]))
         self._netlink = Netlink()
         self._netlink.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._tails: dict[tuple[str, Address | None, str | None], bytes] = {}
+        self._tails: dict[tuple[str, Address | None, str | None, int], bytes] = {}
         self._indices: Mapping[str, int] = {}
 
     def close(self) -> None:
@@ -113,8 +113,11 @@ class Fib:
             for body in self._table(number):
                 _, length, _, _, _, protocol, _, _, _ = ROUTE.unpack_from(body)
                 if protocol == self.protocol:
-                    address = attributes_of(body[ROUTE.size :]).get(RTA_DST, bytes(width))
-                    leftovers.append(FibChange(family, raw_prefix(address, length), "remove"))
+                    attributes = attributes_of(body[ROUTE.size :])
+                    address = attributes.get(RTA_DST, bytes(width))
+                    metric = int.from_bytes(attributes.get(RTA_PRIORITY, b""), sys.byteorder)
+                    cost = max(0, metric - METRICS[self.protocol])
+                    leftovers.append(FibChange(family, raw_prefix(address, length), "remove", cost=cost))
         self.apply(leftovers)
 
     def _table(self, family: int) -> list[bytes]:
@@ -161,7 +164,7 @@ class Fib:
     def _pack(self, change: FibChange, sequence: int) -> bytes:
         number, width = _FAMILIES[change.family]
         raw = change.raw
-        key = (change.kind, change.gateway, change.interface)
+        key = (change.kind, change.gateway, change.interface, change.cost)
         tail = self._tails.get(key)
         if tail is None:
             tail = self._tails[key] = self._tail(change, number)
@@ -191,7 +194,7 @@ class Fib:
 
     def _tail(self, change: FibChange, family: int) -> bytes:
         """What follows the destination, the same for every route over one gateway. Raises KeyError: no interface."""
-        tail = self._priority
+        tail = attribute(RTA_PRIORITY, struct.pack("=I", METRICS[self.protocol] + change.cost))
         if change.kind != "unicast":
             return tail
         if change.interface is not None:

@@ -17,6 +17,9 @@ from peerlab.router.link_monitor import InterfaceState
 from peerlab.router.loop import Loop, Timer
 from peerlab.router.next_hops import IgpRoute
 
+LARGEST_COST = 1 << 19
+"""More than any sensible sum of costs; beyond it BIRD would prefer its own routes to interior ones."""
+
 _NOT_ROUTED = tuple(ipaddress.ip_network(text) for text in ("169.254.0.0/16", "127.0.0.0/8", "fe80::/10", "::1/128"))
 
 
@@ -33,6 +36,8 @@ class Interior:
             interface.name: Wire(interface.name, interface.cost, interface.address_v4, interface.address_v6)
             for interface in config.igp
         }
+        # A BIRD hears of costs by the kernel's metric only; our own speaker is told them by ``routes``.
+        self._tells_costs = config.kind == "bird"
         self._core = LinkState(config.router_id, self._wires.values(), time.time_ns())
         self._fib = Fib(PROTOCOL_IGP)
         self._fib.clear()
@@ -125,11 +130,16 @@ class Interior:
     def _settle(self) -> None:
         self._core.settle()
         wanted = self._core.routes
-        changes = [self._change(prefix, None) for prefix in self._installed.keys() - wanted.keys()]
+        changes = [self._removal(prefix, self._installed[prefix]) for prefix in self._installed.keys() - wanted.keys()]
         changes += [
             self._change(prefix, route)
             for prefix, route in wanted.items()
             if self._installed.get(prefix) != route or prefix in self._doubtful
+        ]
+        changes += [
+            self._removal(prefix, before)
+            for prefix, before in self._installed.items()
+            if prefix in wanted and self._cost(before) != self._cost(wanted[prefix])
         ]
         self._doubtful.clear()
         if not changes:
@@ -140,9 +150,13 @@ class Interior:
             self._complain(str(refusal))
         self._changed()
 
-    @staticmethod
-    def _change(prefix: Prefix, route: IgpRoute | None) -> FibChange:
+    def _change(self, prefix: Prefix, route: IgpRoute) -> FibChange:
         family: Family = family_of_prefix(prefix)
-        if route is None:
-            return FibChange(family, nlri_bytes(prefix), "remove")
-        return FibChange(family, nlri_bytes(prefix), "unicast", route.gateway, route.interface)
+        return FibChange(family, nlri_bytes(prefix), "unicast", route.gateway, route.interface, self._cost(route))
+
+    def _removal(self, prefix: Prefix, route: IgpRoute) -> FibChange:
+        return FibChange(family_of_prefix(prefix), nlri_bytes(prefix), "remove", cost=self._cost(route))
+
+    def _cost(self, route: IgpRoute) -> int:
+        """What the kernel is shown of a route's cost."""
+        return min(route.metric, LARGEST_COST) if self._tells_costs else 0

@@ -14,6 +14,8 @@ from peerlab.bgp.config import RouterConfig
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
 from peerlab.evidence.events import RouterNotice, SessionStateChanged
 from peerlab.router.answers import Answers
+from peerlab.router.bird_answers import BirdAnswers
+from peerlab.router.bird_router import BirdRouter
 from peerlab.router.control import Control
 from peerlab.router.loop import Loop
 from peerlab.router.router import Router
@@ -52,8 +54,14 @@ def run(config: RouterConfig) -> int:
         for control in told:
             control.notice(event)
 
-    router = Router(loop, config, tell)
-    answers = Answers(router)
+    router: Router | BirdRouter
+    answers: Answers | BirdAnswers
+    if config.kind == "bird":
+        router = companion = BirdRouter(loop, config, tell)
+        answers = BirdAnswers(companion)
+    else:
+        router = Router(loop, config, tell)
+        answers = Answers(router)
     try:
         control = Control(loop, Path(config.directory), answers.answer, answers.holds)
     except OSError as error:
@@ -70,9 +78,11 @@ def run(config: RouterConfig) -> int:
         loop.stop()
 
     loop.after_each_turn(look_at_waits)
+    if isinstance(router, BirdRouter):
+        router.poke_while(lambda: control.has_waits)
     loop.stop_on((signal.SIGTERM, signal.SIGINT), end)
     loop.run()
-    return 0
+    return router.exit_code
 
 
 def run_forked(argument: bytes) -> int:

@@ -44,6 +44,8 @@ class _Record(msgspec.Struct):
 class Router:
     """Everything of one router but its control socket. ``listener`` hears every notice, in order."""
 
+    exit_code = 0
+
     def __init__(self, loop: Loop, config: RouterConfig, listener: Listener) -> None:
         """Raises RuntimeFailure when ExaBGP or the kernel refuse, InputError for a contradictory configuration."""
         self.config = config

@@ -18,6 +18,7 @@ __all__ = [
     "CLONE_NEWNS",
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
+    "die_with_parent",
     "in_namespace",
     "in_throwaway_thread",
     "mount",
@@ -31,6 +32,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
+PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -98,3 +100,8 @@ def in_namespace(namespace: int, work: Callable[[], Result]) -> Result:
         return work()
 
     return in_throwaway_thread(enter)
+
+
+def die_with_parent(number: int) -> None:
+    """Has the kernel send the calling process a signal when the thread that forked it ends (prctl(2))."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")

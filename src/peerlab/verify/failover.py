@@ -152,7 +152,7 @@ def _holders(node: NodeSnapshot, prefix: str) -> list[str]:
     found = [f"Adj-RIB-In of {s}" for s, rib in node.adj_rib_in_pre.items() if any(r.prefix == prefix for r in rib)]
     found += ["Loc-RIB"] if any(r.prefix == prefix for r in node.loc_rib) else []
     found += [f"Adj-RIB-Out to {s}" for s, rib in node.adj_rib_out.items() if any(r.prefix == prefix for r in rib)]
-    found += ["kernel"] if any(r.prefix == prefix and r.protocol == BGP for r in node.kernel) else []
+    found += ["kernel"] if any(r.prefix == prefix and r.protocol in BGP for r in node.kernel) else []
     return found
 
 

@@ -13,8 +13,8 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import events
 from peerlab.verify.subject import family_of, is_cloud, owner_of
 
-BGP = 186
-"""Kernel protocol number of BGP routes (RTPROT_BGP)."""
+BGP = frozenset({186, 12})
+"""Kernel protocol numbers of BGP routes: RTPROT_BGP, and RTPROT_BIRD, which BIRD gives to all that it installs."""
 
 
 def lookup(node: NodeSnapshot, address: str) -> KernelRoute | None:

@@ -151,7 +151,7 @@ def _ribs_agree(evidence: Evidence, docket: Docket, taken: Snapshot) -> None:
 def _kernel_agrees(docket: Docket, taken: Snapshot, node: NodeSnapshot) -> None:
     """Every best route is in the kernel with the gateway that leads to its next hop, and nothing else is."""
     best = {route.prefix: route for route in node.loc_rib if route.best}
-    installed = {route.prefix: route for route in node.kernel if route.protocol == BGP}
+    installed = {route.prefix: route for route in node.kernel if route.protocol in BGP}
     where = f"{node.node} ({taken.label})"
     good = 0
     for prefix, route in best.items():

@@ -9,7 +9,8 @@ import pytest
 from peerlab.bgp.attributes import Address, BgpRole, Family
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.policy import DENY_ALL
-from peerlab.daemons.exabgp import configuration, peer_config, render
+from peerlab.daemons.exabgp import configuration, render
+from peerlab.daemons.router_config import peer_config
 from peerlab.topology.model import LabModel, Node, NodeKind, Relation, Session, SessionEnd
 
 
