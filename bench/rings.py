@@ -3,6 +3,8 @@
 ``python bench/rings.py [N ...]`` prints a table. Floor: the same namespaces, wires and addresses and nothing in them.
 Plain: one unmodified ``exabgp`` process per node with the same rendered exabgp.conf, until every session is up; it has
 no RIB and no FIB, so it converges on nothing. peerlab: until every router has every prefix in its Loc-RIB, tap running.
+Every link carries an IPv4 and an IPv6 session, so a router has four. On a machine that others use too, look at the
+CPU per router and at the ratio to the floor of the same run rather than at the seconds.
 """
 
 from __future__ import annotations
@@ -44,8 +46,8 @@ async def floor(model: LabModel, directory: Path) -> float:
         await runtime.shutdown()
 
 
-async def peerlab(model: LabModel) -> tuple[float, float, float]:
-    """Seconds to Established, seconds to converged, PSS per router in MiB."""
+async def peerlab(model: LabModel) -> tuple[float, float, float, float]:
+    """Seconds to Established, seconds to converged, CPU milliseconds and MiB of PSS per router."""
     began = time.perf_counter()
     lab = await Lab.up(model, "")
     try:
@@ -61,24 +63,36 @@ async def peerlab(model: LabModel) -> tuple[float, float, float]:
 
         await asyncio.gather(*(has_all(number) for number in range(count)))
         converged = time.perf_counter() - began
+        cpu = await cpu_per_router(lab)
         for number in range(count):
             held = sum(route.best for route in await (await lab.router(f"r{number}")).rib("loc-rib"))
             if held != count:
                 raise SystemExit(f"r{number} holds {held} of {count} prefixes")
-        return established, converged, await pss_per_router(lab)
+        return established, converged, cpu, await pss_per_router(lab)
     finally:
         await lab.down()
 
 
-async def pss_per_router(lab: Lab) -> float:
-    """Mean proportional set size of the router processes, MiB, read inside the cell."""
+async def of_routers(lab: Lab, file: str) -> list[str]:
+    """A file of /proc/PID of every router, read inside the cell."""
     state = await lab.runtime.observe()
-    pids = [str(p.pid) for p in state.processes if p.name == "router"]
-    done = await lab.runtime.run(
-        lab.model.nodes[0].name, ["cat", *(f"/proc/{pid}/smaps_rollup" for pid in pids)], within=30.0
-    )
-    total = sum(int(kib) for kib in re.findall(r"^Pss:\s+(\d+) kB", done.stdout.decode(), re.MULTILINE))
-    return total / 1024 / len(pids)
+    paths = [f"/proc/{process.pid}/{file}" for process in state.processes if process.name == "router"]
+    script = 'for path in "$@"; do cat $path; echo ---; done'
+    done = await lab.runtime.run(lab.model.nodes[0].name, ["sh", "-c", script, "sh", *paths], within=30.0)
+    return done.stdout.decode().split("---\n")[: len(paths)]
+
+
+async def cpu_per_router(lab: Lab) -> float:
+    """Mean user and system time of the router processes since they were forked, milliseconds."""
+    used = [line.rpartition(")")[2].split()[11:13] for line in await of_routers(lab, "stat")]
+    return sum(int(user) + int(system) for user, system in used) * 1000 / os.sysconf("SC_CLK_TCK") / len(used)
+
+
+async def pss_per_router(lab: Lab) -> float:
+    """Mean proportional set size of the router processes, MiB."""
+    rollups = await of_routers(lab, "smaps_rollup")
+    total = sum(int(kib) for kib in re.findall(r"^Pss:\s+(\d+) kB", "".join(rollups), re.MULTILINE))
+    return total / 1024 / len(rollups)
 
 
 async def plain(model: LabModel, directory: Path) -> float:
@@ -130,20 +144,22 @@ async def measure(sizes: list[int]) -> None:
     """Print one row per size."""
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     print(f"machine: {machine}; date: {time.strftime('%Y-%m-%d')}; command: python bench/rings.py")
-    heads = ("sessions", "floor s", "plain s", "up s")
-    print(f"{'N':>4} {' '.join(f'{head:>8}' for head in heads)} {'converged s':>11} {'x floor':>8} {'PSS MiB':>8}")
+    titles = {"N": 4, "sessions": 8, "load": 5, "floor s": 8, "plain s": 8, "up s": 7, "converged s": 11, "x floor": 8}
+    titles |= {"CPU ms": 7, "PSS MiB": 8}
+    print(" ".join(f"{title:>{width}}" for title, width in titles.items()))
     for count in sizes:
         with tempfile.TemporaryDirectory() as directory:
             os.environ["PEERLAB_STATE"] = directory
             model = ring(count, f"bench-{count}-{os.getpid()}")
             place = Path(directory) / "cell"
             place.mkdir()
+            load = os.getloadavg()[0]
             bare = await floor(model, place)
             stock = f"{await plain(model, place):8.2f}" if count <= PLAIN_AT_MOST else f"{'-':>8}"
-            up, converged, pss = await peerlab(model)
+            up, converged, cpu, pss = await peerlab(model)
             print(
-                f"{count:>4} {len(model.sessions):>8} {bare:8.3f} {stock} {up:8.2f} {converged:11.2f}"
-                f" {converged / bare:8.1f} {pss:8.1f}",
+                f"{count:>4} {len(model.sessions):>8} {load:5.1f} {bare:8.3f} {stock} {up:7.2f} {converged:11.2f}"
+                f" {converged / bare:8.1f} {cpu:7.1f} {pss:8.1f}",
                 flush=True,
             )
 

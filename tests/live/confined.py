@@ -18,7 +18,8 @@ from peerlab.runtime.kernel import CLONE_NEWNS, CLONE_NEWUSER, MS_PRIVATE, MS_RE
 
 MS_BIND = 0x1000
 SOME_USER = 1000
-WITHIN = 90.0
+WITHIN = 300.0
+"""Seconds after which the place is given up."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

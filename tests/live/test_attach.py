@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from peerlab.evidence.events import (
     SessionStateChanged,
 )
 from peerlab.evidence.snapshot import Snapshot
-from peerlab.evidence.story import Moment, Phase
+from peerlab.evidence.story import Phase
 from peerlab.peering.enums import ConnectionState
 from peerlab.runtime.namespaces import list_labs
 from peerlab.topology.model import PolicyStage
@@ -60,6 +62,42 @@ def killed_at(peerlab: Product, topology: str, phase: str, moment: Callable[[Eve
     return name
 
 
+CONTROLLER = """
+import asyncio, sys
+from pathlib import Path
+from peerlab.controller.lab import Lab
+from peerlab.controller.rehearsal import Rehearsal, play
+from peerlab.controller.storyline import SCENES
+from peerlab.topology.load import load
+
+async def main(topology, name, phases):
+    lab = await Lab.up(load(Path(topology)), Path(topology).read_text(), name)
+    await play(Rehearsal.of(lab, lambda _: None), tuple(scene for scene in SCENES if scene.phase in phases))
+    await lab.wait_quiet()
+    await lab.snapshot("at-rest")
+    print("turned up", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+"""
+"""A controller that turns a lab up and then stays, so that it can be killed at rest."""
+
+
+def turned_up_and_killed(peerlab: Product, topology: str) -> str:
+    """A lab whose connections are Active and whose controller was killed after that."""
+    name = peerlab.name()
+    controller = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, str(TOPOLOGIES / topology), name, *TURN_UP],
+        env=peerlab.surroundings(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert controller.stdout is not None and controller.stdout.readline() == "turned up\n"
+    controller.kill()
+    controller.communicate(timeout=WITHIN)
+    return name
+
+
 def kind(of: type) -> Callable[[Event], bool]:
     return lambda event: isinstance(event, of)
 
@@ -82,16 +120,16 @@ def held_in(seen: Snapshot) -> dict[str, object]:
 
 def test_routers_do_not_notice_that_their_controller_was_killed(peerlab: Product) -> None:
     """Sessions, RIBs and packets stay; the log is whole; the new controller finds nothing to do and says so."""
-    name = killed_at(peerlab, "direct.yaml", "allow", ended(Phase.ALLOW))
+    name = turned_up_and_killed(peerlab, "direct.yaml")
 
     async def story() -> None:
         began = now_ns()
         desk = await attach_desk(name)
         lab = desk.lab
         try:
-            at_allow = lab.snapshots[Moment.ALLOWED]
+            at_rest = lab.snapshots["at-rest"]
             now = await lab.look()
-            assert held_in(now) == held_in(at_allow)
+            assert held_in(now) == held_in(at_rest)
             assert all(fact.state == "Established" for node in now.nodes.values() for fact in node.sessions)
             assert await lab.plan() == ()
             for family in Family:
@@ -99,9 +137,9 @@ def test_routers_do_not_notice_that_their_controller_was_killed(peerlab: Product
                 assert answer.received == answer.sent
             await lab.tap.flush()
             trace = await lab.trace()
-            since = [m for m in trace.messages if m.at >= at_allow.at and m.kind is not MessageType.KEEPALIVE]
+            since = [m for m in trace.messages if m.at >= at_rest.at and m.kind != MessageType.KEEPALIVE]
             assert since == []
-            assert [step for step in trace.steps if step.at >= at_allow.at] == []
+            assert [step for step in trace.steps if step.at >= at_rest.at] == []
             assert lab.events[-1].at >= began  # the ping: the same log goes on
         finally:
             await lab.close()
@@ -176,7 +214,7 @@ def test_resume_mends_what_a_fault_had_broken_and_ends_in_verdicts(peerlab: Prod
 
 def test_a_router_restarted_by_another_controller_has_its_connections(peerlab: Product) -> None:
     """What is wanted beyond the topology is in the event log: sessions of connections, and their open policy."""
-    name = killed_at(peerlab, "minimal.yaml", "allow", ended(Phase.ALLOW))
+    name = turned_up_and_killed(peerlab, "minimal.yaml")
 
     async def story() -> None:
         lab = (await attach_desk(name)).lab
@@ -203,6 +241,7 @@ def test_a_lab_whose_builder_was_killed_can_be_taken_down(peerlab: Product) -> N
     until(lambda: name in list_labs(), "the cell listening")
     controller.kill()
     controller.communicate(timeout=WITHIN)
+    assert "ams-edge-1" in peerlab.ok("inspect", name)
 
     async def story() -> None:
         """What is missing can also be made: a plan goes from whatever there is."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from confined import Order, confined
 
 pytestmark = [pytest.mark.live, pytest.mark.root]
 
@@ -24,7 +24,6 @@ SUITES = (
     "tests/live/test_cell_faults.py",
     "tests/live/test_cell_life.py",
 )
-WITHIN = 300.0
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the suite runs unprivileged already")
@@ -42,28 +41,16 @@ def test_the_cell_works_without_root() -> None:
         for path in (place, *place.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
 
-        def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command,
-                cwd=place,
-                env={"PATH": os.environ["PATH"], "HOME": str(place), "PYTHONPATH": str(place / "src")},
-                user=NOBODY,
-                group=NOBODY,
-                extra_groups=(),
-                capture_output=True,
-                text=True,
-                timeout=WITHIN,
-                check=False,
-            )
-
-        try:
-            as_nobody(sys.executable, "-c", "import msgspec")
-        except PermissionError:
-            pytest.skip(f"{sys.executable} is in a place that other users cannot reach")
-        done = as_nobody(
-            sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={place}/temporary", *SUITES
+        environment = {"PATH": os.environ["PATH"], "HOME": str(place), "PYTHONPATH": str(place / "src")}
+        pytest_of_nobody = f"{sys.executable} -m pytest -p no:cacheprovider --basetemp={place}/temporary"
+        order = Order(
+            commands=(("/bin/sh", "-c", f"cd {place} && {pytest_of_nobody} {' '.join(SUITES)}"),),
+            environment=environment,
+            user=NOBODY,
+            reachable=(sys.prefix, sys.base_prefix),
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert " passed" in done.stdout and "skipped" not in done.stdout
+        (done,) = confined(order, environment)
+        assert done.code == 0, done.out + done.err
+        assert " passed" in done.out and "skipped" not in done.out
     finally:
         shutil.rmtree(place)

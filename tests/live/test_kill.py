@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -109,6 +110,21 @@ def test_a_supervisor_killed_leaves_its_evidence_and_nothing_else(
     assert not (peerlab.state / name).exists()
     assert f"lab {name} is up" in peerlab.ok("up", MINIMAL, "--name", name)
     assert peerlab.ok("down", name) == f"lab {name} is down\n"
+    assert not list(peerlab.state.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_rehearsal_takes_its_lab_down(peerlab: Product, number: int) -> None:
+    """Ctrl-C, or the end of a CI job: nobody asked for the lab to stay."""
+    name = peerlab.name()
+    controller = peerlab.start("rehearse", MINIMAL, "--name", name)
+    peerlab.wait_for(name, kind(SessionStateChanged), "sessions coming up", "deny")
+    held = namespaces_of(name)
+    controller.send_signal(number)
+    ended = finished(controller)
+    assert (ended.returncode, ended.stderr) == (130, "\npeerlab: interrupted; `peerlab ls` shows what still runs\n")
+    until(lambda: not members_of(held), "the end of every namespace")
+    assert name not in list_labs()
     assert not list(peerlab.state.iterdir())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Coroutine, Iterable, Sequence
@@ -31,8 +32,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the asynchronous part of a command to its end."""
-    return asyncio.run(work)
+    """Run the asynchronous part of a command to its end. SIGTERM ends it as Ctrl-C does: what it began is undone."""
+
+    async def until_told_to_end() -> T:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(until_told_to_end())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def on_terminal() -> bool:
@@ -98,3 +109,11 @@ def save(path: Path, content: str | bytes) -> None:
         path.write_bytes(octets)
     except OSError as error:
         raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
+
+
+def command_word() -> str:
+    """How this command is called from here: ``peerlab`` when the shell finds it, else the path it was started by."""
+    if shutil.which("peerlab") is not None:
+        return "peerlab"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "peerlab" else "peerlab"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
-from peerlab.cli.output import check_writable, columns, json_option, run, save, wants_colour
+from peerlab.cli.output import check_writable, columns, command_word, json_option, run, save, wants_colour
 from peerlab.cli.progress import Progress
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.resumption import carry_on, take_up
@@ -113,14 +113,14 @@ def rehearse(
             click.echo(f"{file} is written")
     click.echo()
     if keep:
-        click.echo(f"The lab is up. Try:  peerlab sessions {lab_name}")
-        click.echo(f"                     peerlab explain {_somebody(evidence)} --lab {lab_name}")
-        click.echo(f"                     peerlab trace {lab_name} --kind update")
-        click.echo(f"                     peerlab check {lab_name} --verbose")
-        click.echo(f"Take it down:        peerlab down {lab_name}")
+        click.echo(f"The lab is up. Try:  {command_word()} sessions {lab_name}")
+        click.echo(f"                     {command_word()} explain {_somebody(evidence)} --lab {lab_name}")
+        click.echo(f"                     {command_word()} trace {lab_name} --kind update")
+        click.echo(f"                     {command_word()} check {lab_name} --verbose")
+        click.echo(f"Take it down:        {command_word()} down {lab_name}")
     else:
         click.echo("The lab is gone. To look around in it, or at its evidence:")
-        click.echo(f"    peerlab rehearse {topology} --keep")
+        click.echo(f"    {command_word()} rehearse {topology} --keep")
     raise click.exceptions.Exit(exit_code(findings))
 
 

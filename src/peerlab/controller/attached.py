@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peerlab.controller.cabling import cabled
 from peerlab.controller.lab import Lab
 from peerlab.controller.provision import Provisioner
 
@@ -16,6 +17,7 @@ async def attach_desk(name: str) -> Provisioner:
     lab = await Lab.attach(name)
     try:
         desk = Provisioner.of(lab)
+        lab.model = cabled(lab.model, desk.desk.ledger)
         lab.intent = desk.intent()
     except BaseException:
         await lab.close()

@@ -141,13 +141,13 @@ async def _address(rehearsal: Rehearsal, wire: Wire, put: bool) -> None:
 async def _test(rehearsal: Rehearsal, wire: Wire) -> bool:
     microsoft, peer = _addresses(rehearsal, wire)
     edge, other = wire.connection.edge, wire.connection.peer
-    outward = _one_way(rehearsal.lab, wire.link.id, edge, wire.edge.name, microsoft, other, peer)
-    inward = _one_way(rehearsal.lab, wire.link.id, other, wire.peer.name, peer, edge, microsoft)
+    outward = one_way(rehearsal.lab, wire.link.id, edge, wire.edge.name, microsoft, other, peer)
+    inward = one_way(rehearsal.lab, wire.link.id, other, wire.peer.name, peer, edge, microsoft)
     both = await asyncio.gather(outward, inward)
     return all(test.received == test.sent for test in both)
 
 
-async def _one_way(
+async def one_way(
     lab: Lab, link: str, node: str, interface: str, source: str, far: str, destination: str
 ) -> LinkTested:
     arguments = {"interface": interface, "source": source, "destination": destination, "count": PROBES}

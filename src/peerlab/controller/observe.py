@@ -17,6 +17,7 @@ from peerlab.topology.model import LabModel, Node
 RouterOf = Callable[[str], Awaitable[RouterClient]]
 
 _DEAD = "its router process does not run"
+_MISSING = "it is not built (its controller was killed?)"
 
 
 async def read_view(runtime: Runtime, router: RouterOf) -> View:
@@ -79,7 +80,11 @@ async def read_snapshot(label: str, at: int, model: LabModel, runtime: Runtime, 
         for end in (link.a, link.b):
             carriers.setdefault(end.node, {})[end.name] = end.up and end.carrier
 
+    existing = {node.name for node in state.nodes}
+
     async def read(node: Node) -> NodeSnapshot:
+        if node.name not in existing:
+            return NodeSnapshot(node=node.name, dead=_MISSING)
         client = await living_router(runtime, router, node.name) if node.is_router else None
         return await _read_node(node, client, runtime, carriers.get(node.name, {}))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from peerlab.controller.lab import Lab, now_ns
@@ -31,13 +31,17 @@ def new_guid() -> str:
 
 @dataclass
 class Provisioner:
-    """Plays Microsoft's side. ``extra`` are ends that a stimulus wants besides (examiners, changed policies)."""
+    """Plays Microsoft's side. ``extra`` are ends that a stimulus wants besides (examiners, changed policies).
+
+    ``keep``, when there is one, stores what a request led to, whole or not at all, before anything comes of it.
+    """
 
     lab: Lab
     desk: Desk
     configured: set[tuple[str, str]] = field(default_factory=set)
     extra: dict[tuple[str, str], EndIntent] = field(default_factory=dict)
     hot_potato: bool = False
+    keep: Callable[[str, tuple[Event, ...]], None] | None = None
     _stages: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
@@ -61,10 +65,16 @@ class Provisioner:
         except RefusedError as error:
             self.lab.record(refused(command, error, now=now_ns()))
             raise
+        self._write(type(command).__name__, events)
         for event in events:
-            self.lab.record(event)
             self.desk.apply(event)
         return events
+
+    def _write(self, request: str, events: tuple[Event, ...]) -> None:
+        if self.keep is not None and events:
+            self.keep(request, events)
+        for event in events:
+            self.lab.record(event)
 
     def is_refused(self, command: Command) -> bool:
         """Ask the desk for something that it must refuse. True when it did; the log tells either way."""
@@ -90,14 +100,13 @@ class Provisioner:
         self._tell_peer(PEER_REMOVED, peering, connection)
 
     def _tell_peer(self, what: str, peering: PeeringRequest, connection: ConnectionRequest) -> None:
-        self.lab.record(
-            StimulusApplied(
-                at=now_ns(),
-                stimulus=what,
-                node=connection.peer,
-                detail={"peering": peering.name, "connection": connection.name},
-            )
+        told = StimulusApplied(
+            at=now_ns(),
+            stimulus=what,
+            node=connection.peer,
+            detail={"peering": peering.name, "connection": connection.name},
         )
+        self._write(what, (told,))
 
     def intent(self) -> Intent:
         """What the lab should be now, beyond the model's own sessions."""
@@ -123,7 +132,7 @@ class Provisioner:
         for session in model.sessions:
             if session.connection is None:
                 continue
-            peering, _, connection = session.connection.partition("/")
+            peering, _, connection = session.connection.rpartition("/")
             if (peering, connection) not in self.configured:
                 continue
             cloud = model.cloud()

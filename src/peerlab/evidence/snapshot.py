@@ -65,7 +65,7 @@ class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     addresses: dict[str, tuple[str, ...]] = {}
     carrier: dict[str, bool] = {}
     dead: str = ""
-    """Why a router could not be asked (its process does not run): it has no sessions and no RIBs then."""
+    """Why nothing is known of it: its router process does not run (no sessions, no RIBs), or it is not built."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

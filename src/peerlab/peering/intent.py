@@ -108,7 +108,7 @@ def _connection_ends(model: LabModel, ledger: Ledger, rules: EdgeRules) -> Itera
     for session in model.sessions:
         if session.connection is None:
             continue
-        name, _, label = session.connection.partition("/")
+        name, _, label = session.connection.rpartition("/")
         peering = ledger.peerings.get(name)
         connection = peering.connection(label) if peering else None
         if peering is None or connection is None or connection.stage is None:

@@ -14,13 +14,17 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from scapy.layers.inet import ICMP, IP
-from scapy.layers.l2 import ARP, Ether
-from scapy.packet import Packet, Raw
 
 from peerlab.errors import RefusedError
 from peerlab.runtime.frames import ETH_P_ALL, PACKET_OUTGOING
 from peerlab.runtime.task import Reporter
+
+# scapy makes folders in the home of whoever imports it; a lab leaves nothing there.
+os.environ.update(dict.fromkeys(("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), os.devnull))
+
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
 
 __all__ = ["LinkTestReport", "link_test"]
 

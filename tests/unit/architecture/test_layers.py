@@ -43,6 +43,7 @@ LAYERS: list[tuple[str, str]] = [
     ("peerlab.runtime", "3"),
     ("peerlab.router", "3"),
     ("peerlab.controller", "4"),
+    ("peerlab.api", "5"),
     ("peerlab.cli", "5"),
     ("peerlab.pytest_plugin", "5"),
     ("peerlab", "0"),

@@ -119,3 +119,22 @@ def test_the_end_of_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     told.end(ok=False)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("started", "on_path", "said"),
+    [
+        # the shell finds it: the plain word
+        ("/usr/local/bin/peerlab", "/usr/local/bin/peerlab", "peerlab"),
+        # `make lab` runs it out of the virtual environment: the words to copy must work from there
+        (".venv/bin/peerlab", None, ".venv/bin/peerlab"),
+        # started as a module: nothing better to say
+        ("/x/src/peerlab/cli/main.py", None, "peerlab"),
+    ],
+)
+def test_what_to_type_next_can_be_typed(
+    started: str, on_path: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output.shutil, "which", lambda word: on_path)
+    monkeypatch.setattr(output.sys, "argv", [started, "rehearse"])
+    assert output.command_word() == said

@@ -1,0 +1,1 @@
+"""Microsoft.Peering over HTTPS: the ARM API, and the operator's API beside it."""
