@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from peerlab.daemons.bird import CONFIGURATION, render
+from peerlab.router.bird_daemon import program
+from peerlab.topology.load import load
+
 ROOT = Path(__file__).parents[2]
 WITHIN = 240.0
 """Seconds in which a rehearsal ends on a busy machine."""
@@ -62,3 +66,20 @@ def test_a_rehearsal_with_bird_ends_in_verdicts_and_none_is_a_failure(
     assert sorted(check for check in judged if outcomes[check] != "pass") == [], told
     assert done.returncode in (0, 2), told
     assert not re.search(r"did not end well|^✗", told, re.MULTILINE), told
+
+
+@pytest.mark.daemons
+@pytest.mark.parametrize("path", sorted((ROOT / "topologies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_bird_accepts_every_router_of_every_shipped_topology(path: Path, tmp_path: Path) -> None:
+    model = load(path)
+    for node in model.nodes:
+        if not node.is_router:
+            continue
+        sessions = {}
+        for session in model.sessions_of(node.name):
+            end = session.end(node.name)
+            sessions[session.id] = (model.policies[end.import_policy], model.policies[end.export_policy])
+        file = tmp_path / f"{node.name}.conf"
+        file.write_text(render(model, node, sessions)[CONFIGURATION])
+        told = subprocess.run([program(), "-p", "-c", str(file)], capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr

@@ -21,7 +21,7 @@ from product import until
 
 from peerlab.bgp.attributes import Address, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.errors import RefusedError
-from peerlab.evidence.events import LinkTested, MailSent
+from peerlab.evidence.events import LinkTested, MailSent, SessionStateChanged
 from peerlab.router.protocol import Announce, Withdraw
 
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("api")]
@@ -464,6 +464,47 @@ def test_55_56_57_what_the_routers_hold_is_what_is_read(lab: ArmLab) -> None:
         )
     )
     assert error.status_code == 400
+
+
+def many(count: int) -> Announce:
+    """That many /32 of the customer's block, with its path."""
+    return Announce(
+        session="ams-edge-1--fab-ams-1.v4",
+        prefixes=tuple(Prefix(f"198.18.{33 + n // 256}.{n % 256}/32") for n in range(count)),
+        attributes=PathAttributes(
+            as_path=(Segment(SegmentType.AS_SEQUENCE, (64500, 64501)),), next_hop=Address("198.19.1.134")
+        ),
+    )
+
+
+def test_56_a_long_list_comes_in_pages(lab: ArmLab) -> None:
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0], limit_v4=20000)))
+    lab.turn_up()
+    lab.tells("fab-ams-1", many(2500))
+    until(lambda: len(routes(lab)) == 2504, "every route of the session")
+    found = routes(lab, as_path="64500 64501")
+    assert len(found) == len(set(found)) == 2502
+    assert len(list(lab.sdk.received_routes.list_by_peering(GROUP, "p1").by_page())) == 3
+
+
+def routes(lab: ArmLab, **filters: str) -> list[str]:
+    return [route.prefix for route in lab.sdk.received_routes.list_by_peering(GROUP, "p1", **filters)]
+
+
+def test_59_more_prefixes_than_agreed_end_the_session(lab: ArmLab) -> None:
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0], limit_v4=20)))
+    lab.turn_up()
+    seen = len(lab.product.events(lab.name))
+    lab.tells("fab-ams-1", many(30))
+
+    def downs() -> list[SessionStateChanged]:
+        events = [e for e in lab.product.events(lab.name)[seen:] if isinstance(e, SessionStateChanged)]
+        return [e for e in events if e.before == "Established" and e.session == "ams-edge-1--fab-ams-1.v4"]
+
+    until(lambda: bool(downs()), "the session ending")
+    assert {event.session for event in downs()} == {"ams-edge-1--fab-ams-1.v4"}
+    v4, v6 = sessions_of(lab)
+    assert v4 != "Established" and v6 == "Established"
 
 
 def test_58_metrics_change_when_a_session_flaps(lab: ArmLab) -> None:

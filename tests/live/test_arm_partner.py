@@ -254,10 +254,21 @@ def test_26_a_service_has_tags_and_none_is_no_backup(lab: ArmLab) -> None:
 
 
 def test_47_a_provider_without_redundancy(lab: ArmLab) -> None:
+    """Last here: it takes the partner's connections away, first the backup location's, then one of the primary's."""
     key = register(lab).properties.peering_service_prefix_key
     lab.sdk.peering_services.create_or_update(GROUP, "ps", service())
-    lab.does("deprovision", "ams", lab.connections("ams")[1].connection_identifier)
-    lab.sdk.prefixes.create_or_update(GROUP, "ps", "hq", customer(CUSTOMER, key))
-    failed = judged(lab)
-    assert failed.prefix_validation_state == "Failed"
-    assert "Provider has fewer than two sessions in its primary location" in failed.error_message
+    lab.does("deprovision", "dub")
+    for gone, told in (
+        ("", "Provider has no sessions in its backup location"),
+        (
+            lab.connections("ams")[1].connection_identifier,
+            "Provider has fewer than two sessions in its primary location",
+        ),
+    ):
+        if gone:
+            lab.does("deprovision", "ams", gone)
+        lab.sdk.prefixes.create_or_update(GROUP, "ps", "hq", customer(CUSTOMER, key))
+        failed = judged(lab)
+        assert failed.prefix_validation_state == "Failed"
+        assert told in failed.error_message
+        lab.sdk.prefixes.delete(GROUP, "ps", "hq")
