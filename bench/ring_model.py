@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address
 
 from peerlab.bgp.attributes import Address, Family, Prefix
@@ -32,8 +33,8 @@ def prefix_of(number: int) -> Prefix:
     return Prefix(f"{IPv4Address(int(IPv4Address('198.18.0.0')) + number)}/32")
 
 
-def ring(count: int, name: str) -> LabModel:
-    """``count`` routers, ``count`` links, an IPv4 and an IPv6 session on each; every router originates one prefix."""
+def ring(count: int, name: str, families: Collection[Family] = tuple(Family)) -> LabModel:
+    """``count`` routers, ``count`` links, a session of each family on each; every router originates one IPv4 prefix."""
     accept = Policy(name="all", statements=(Statement(name="all", verdict=Verdict.ACCEPT),))
     interfaces: dict[int, list[Interface]] = {number: [] for number in range(count)}
     links, sessions = [], []
@@ -60,6 +61,8 @@ def ring(count: int, name: str) -> LabModel:
             )
         )
         for family, pair in ((Family.IPV4, v4), (Family.IPV6, v6)):
+            if family not in families:
+                continue
             ends = [
                 SessionEnd(
                     node=f"r{node}",

@@ -1,10 +1,11 @@
 """From nothing to converged: a ring of N routers beside the bare floor and plain exabgp processes, in one run.
 
-``python bench/rings.py [N ...]`` prints a table. Floor: the same namespaces, wires and addresses and nothing in them.
-Plain: one unmodified ``exabgp`` process per node with the same rendered exabgp.conf, until every session is up; it has
-no RIB and no FIB, so it converges on nothing. peerlab: until every router has every prefix in its Loc-RIB, tap running.
-Every link carries an IPv4 and an IPv6 session, so a router has four. On a machine that others use too, look at the
-CPU per router and at the ratio to the floor of the same run rather than at the seconds.
+``python bench/rings.py [--ipv4-only] [N ...]`` prints a table. Floor: the same namespaces, wires and addresses and
+nothing in them. Plain: one unmodified ``exabgp`` process per node with the same rendered exabgp.conf, until every
+session is up; it has no RIB and no FIB, so it converges on nothing. peerlab: until every router has every prefix in its
+Loc-RIB, tap running. Every link carries an IPv4 and an IPv6 session, so a router has four; with ``--ipv4-only`` it has
+two. On a machine that others use too, look at the CPU per router and at the ratio to the floor of the same run rather
+than at the seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from ring_model import prefix_of, ring
 
+from peerlab.bgp.attributes import Family
 from peerlab.controller.lab import Lab
 from peerlab.controller.wiring import link_spec, node_spec
 from peerlab.daemons.exabgp import render
@@ -136,14 +138,14 @@ async def _start_plain(runtime: NamespaceRuntime, model: LabModel, number: int, 
 
 
 async def _logged_up(runtime: NamespaceRuntime, model: LabModel, number: int) -> None:
-    """Waits for the processes' TCP sessions as the kernel lists them: four established connections to port 179."""
+    """Waits for the processes' TCP sessions as the kernel lists them: established connections to port 179."""
     node = model.nodes[number].name
     established = "cat /proc/self/net/tcp /proc/self/net/tcp6 | grep -c ':00B3 .*:.* 01 \\|:00B3 01 '"
-    watch = f"until [ $({established}) -ge 4 ]; do sleep 0.05; done"
+    watch = f"until [ $({established}) -ge {len(model.sessions_of(node))} ]; do sleep 0.05; done"
     await runtime.run(node, ["bash", "-c", watch], within=WITHIN)
 
 
-async def measure(sizes: list[int]) -> None:
+async def measure(sizes: list[int], families: tuple[Family, ...]) -> None:
     """Print one row per size."""
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     print(f"machine: {machine}; date: {time.strftime('%Y-%m-%d')}; command: python bench/rings.py")
@@ -153,7 +155,7 @@ async def measure(sizes: list[int]) -> None:
     for count in sizes:
         with tempfile.TemporaryDirectory() as directory:
             os.environ["PEERLAB_STATE"] = directory
-            model = ring(count, f"bench-{count}-{os.getpid()}")
+            model = ring(count, f"bench-{count}-{os.getpid()}", families)
             place = Path(directory) / "cell"
             place.mkdir()
             load = os.getloadavg()[0]
@@ -168,4 +170,7 @@ async def measure(sizes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(measure([int(word) for word in sys.argv[1:]] or list(SIZES)))
+    words = sys.argv[1:]
+    only_v4 = "--ipv4-only" in words
+    wanted = [int(word) for word in words if word != "--ipv4-only"] or list(SIZES)
+    asyncio.run(measure(wanted, (Family.IPV4,) if only_v4 else tuple(Family)))

@@ -251,7 +251,10 @@ def members_of(namespaces: set[str]) -> set[int]:
     """Processes that are in, or hold open, one of these namespaces."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
-        for link in (*process.glob("ns/*"), *process.glob("fd/*")):
+        links: list[Path] = []
+        with contextlib.suppress(OSError):  # it ended while we looked
+            links += [*process.glob("ns/*"), *process.glob("fd/*")]
+        for link in links:
             with contextlib.suppress(OSError):
                 if str(link.readlink()) in namespaces:
                     found.add(int(process.name))
