@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 
@@ -62,7 +63,12 @@ def test_the_kernel_agrees(family: int, address: str, welcome: bool) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as listening, socket.socket(family, socket.SOCK_STREAM) as caller:
         listening.bind((address, 0))
         other = "127.0.0.2" if family == socket.AF_INET else "::2"
-        guard(listening, [other, address] if welcome else [other])
+        try:
+            guard(listening, [other, address] if welcome else [other])
+        except PermissionError:
+            if os.geteuid() == 0 or "CI" in os.environ:
+                raise
+            pytest.skip("this kernel takes such a filter from a namespace's root only; SEC-01 of a rehearsal shows it")
         listening.listen()
         caller.settimeout(0.3)
         if welcome:
