@@ -19,7 +19,6 @@ from peerlab.evidence.story import Stimulus
 from peerlab.runtime.base import Task
 from peerlab.topology.model import ConnectionRequest, LabModel, PeeringRequest
 
-READY_WITHIN = 10.0
 OFFERED = 5
 """Echo requests of each customer, each way and family."""
 
@@ -63,7 +62,7 @@ async def _sniffers(rehearsal: Rehearsal, ends: set[tuple[str, str]]) -> AsyncIt
     try:
         for node, interface in sorted(ends):
             tasks[node, interface] = await rehearsal.lab.runtime.task(node, probing.SNIFF, {"interface": interface})
-        await asyncio.gather(*(asyncio.wait_for(anext(aiter(task)), READY_WITHIN) for task in tasks.values()))
+        await asyncio.gather(*(probing.listening(task) for task in tasks.values()))
         yield tasks
     finally:
         for task in tasks.values():

@@ -18,7 +18,7 @@ from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
 from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
-from peerlab.controller.wiretap import TAP_PROCESS, Wiretap
+from peerlab.controller.wiretap import Wiretap
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
     Event,
@@ -33,6 +33,7 @@ from peerlab.evidence.events import (
 from peerlab.evidence.log import EventLog
 from peerlab.evidence.snapshot import SessionFact, Snapshot
 from peerlab.evidence.store import LabStore
+from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.trace import Trace
 from peerlab.runtime.base import CELL, ProcessExit, Runtime
 from peerlab.runtime.namespaces import attach, start_cell

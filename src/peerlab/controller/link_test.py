@@ -44,7 +44,6 @@ LOAD_PORT = 40900
 FOREIGN_SOURCE = "169.254.77.1"
 FOREIGN_DESTINATION = "169.254.78.2"
 FRAMES_EACH = 3
-READY_WITHIN = 10.0
 CROSSED_WITHIN = 3.0
 """Seconds in which the control frame, sent last, has to arrive on the far side."""
 
@@ -206,7 +205,7 @@ async def _load_one_way(
     lab.record(StimulusApplied(at=now_ns(), stimulus=Stimulus.LINK_LOAD, node=node, detail=dict(detail)))
     receiver = await lab.runtime.task(far, probing.STREAM_RECEIVE, {"port": LOAD_PORT, "address": destination})
     try:
-        await asyncio.wait_for(anext(aiter(receiver)), READY_WITHIN)
+        await probing.listening(receiver)
         sender = await lab.runtime.task(
             node,
             probing.STREAM_SEND,
@@ -285,9 +284,9 @@ async def prove_never_forwarded(rehearsal: Rehearsal, wire: Wire) -> None:
         probing.SNIFF,
         {"interface": way.neighbour_interface.name, "filter": {"protocol": "icmp", "direction": "in"}},
     )
-    records = aiter(watcher)
     try:
-        await asyncio.wait_for(anext(records), READY_WITHIN)
+        await probing.listening(watcher)
+        records = aiter(watcher)
         frames = _frames(wire, way)
         lab.record(
             StimulusApplied(

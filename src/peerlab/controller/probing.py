@@ -82,7 +82,7 @@ async def tcp(
     target = address_of(lab.model.node(destination), family)
     server = await lab.runtime.task(destination, TCP_SERVE, {"address": target, "port": port})
     try:
-        await _listening(server)
+        await listening(server)
         client = await lab.runtime.task(source, TCP_CONNECT, {"destination": target, "port": port})
         answer = await client.result()
     finally:
@@ -101,7 +101,7 @@ async def tcp(
     return event
 
 
-async def _listening(task: Task) -> None:
+async def listening(task: Task) -> None:
     """Returns at the probe's first record, which it writes once it listens."""
     await asyncio.wait_for(anext(aiter(task)), READY_WITHIN)
 
@@ -165,12 +165,12 @@ async def streams(lab: Lab, plans: Sequence[StreamPlan]) -> AsyncIterator[list[S
     try:
         for plan in plans:
             receivers.append(await lab.runtime.task(plan.destination, STREAM_RECEIVE, {"port": plan.port}))
-        await asyncio.gather(*(_listening(receiver) for receiver in receivers))
+        await asyncio.gather(*(listening(receiver) for receiver in receivers))
         for plan in plans:
             target = address_of(lab.model.node(plan.destination), plan.family)
             arguments = {"destination": target, "port": plan.port, "rate_hz": STREAM_RATE_HZ}
             senders.append(await lab.runtime.task(plan.source, STREAM_SEND, arguments))
-        await asyncio.gather(*(_listening(sender) for sender in senders))
+        await asyncio.gather(*(listening(sender) for sender in senders))
         yield measured
         sent = await asyncio.gather(*(sender.stop() for sender in senders))
         received = await asyncio.gather(*(receiver.stop() for receiver in receivers))

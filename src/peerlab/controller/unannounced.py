@@ -21,7 +21,6 @@ PING = "peerlab.runtime.probe:ping"
 PACKETS = 3
 WAIT = 0.2
 """Seconds that an answer is waited for; whether one comes does not matter, only what crossed the wire."""
-READY_WITHIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ async def _knock_at(rehearsal: Rehearsal, number: int, door: Door) -> None:
         {"interface": door.interface, "filter": {"direction": "out", "ether_type": ether_type}},
     )
     try:
-        await asyncio.wait_for(anext(aiter(watcher)), READY_WITHIN)
+        await probing.listening(watcher)
         await asyncio.gather(*(_send(rehearsal, door.sender, to) for to in (door.announced, door.unannounced)))
         frames = await watcher.drain()
         missed = (await watcher.result())["missed"]

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 from peerlab.errors import RefusedError, RuntimeFailure
+from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.tap_client import TapClient
 from peerlab.evidence.tap_request import Captured, TapConfig
 from peerlab.runtime.base import CELL, Runtime, ZygoteSpec
 
 TAP_ZYGOTE = ZygoteSpec(name="tap", preload=("peerlab.evidence.tap",), entry="peerlab.evidence.tap:run_forked")
-TAP_PROCESS = "tap"
 TAP_SOCKET = "/run/peerlab/tap.sock"
 
 LISTEN_WITHIN = 15.0
