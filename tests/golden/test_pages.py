@@ -10,9 +10,9 @@ from golden_file import agree
 
 from peerlab.cli.main import cli
 from peerlab.cli.page import cli_page
-from peerlab.cli.story_page import rehearsal_page
+from peerlab.cli.story_page import STIMULI, rehearsal_page
 from peerlab.controller.storyline import SCENES
-from peerlab.evidence.story import Moment, Stimulus
+from peerlab.evidence.story import Moment
 from peerlab.topology.load import load_text
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def test_the_rehearsal_page_names_every_phase_in_order_and_every_moment_and_stim
     phases = re.findall(r"^\| `([a-z-]+)` \|", page.partition("## Moments")[0], re.MULTILINE)
     assert phases == [scene.phase.value for scene in SCENES] + ["verdict"]
     assert [moment.value for moment in Moment if f"`{moment}`" not in page] == []
-    assert [stimulus.value for stimulus in Stimulus if f"`{stimulus}`" not in page] == []
+    assert [stimulus.value for words in STIMULI for stimulus in words if f"`{stimulus}`" not in page] == []
 
 
 def test_the_readme_lists_every_command() -> None:

@@ -39,6 +39,7 @@ UP = "up"
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts as JUnit XML to this file.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts as JSON to this file.")
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end.")
+@click.option("--conformance", is_flag=True, help="Play the conformance scenes too: every check of the catalogue.")
 @click.option("--resume", is_flag=True, help="Carry on in the lab that a killed rehearsal has left running.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 def rehearse(
@@ -47,6 +48,7 @@ def rehearse(
     junit: Path | None,
     json_file: Path | None,
     keep: bool,
+    conformance: bool,
     resume: bool,
     verbose: bool,
 ) -> None:
@@ -79,10 +81,10 @@ def rehearse(
         try:
             if resume:
                 taken = await take_up(name or model.name, tell)
-                lab, story = taken.lab, carry_on(taken)
+                lab, story = taken.lab, carry_on(taken, conformance)
             else:
                 lab = await Lab.up(model, topology.read_text(), name)
-                story = play_story(lab, tell)
+                story = play_story(lab, tell, conformance)
         except BaseException:
             progress.end(ok=False)
             raise

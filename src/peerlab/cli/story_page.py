@@ -7,8 +7,12 @@ import inspect
 import re
 from enum import StrEnum
 
+from peerlab.controller.rehearsal import Scene
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
+
+STIMULI: tuple[type[StrEnum], ...] = (Stimulus,)
+"""Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""
 
 _HEAD = """# The rehearsal
 
@@ -38,12 +42,13 @@ own sessions must not notice.
 
 def rehearsal_page() -> str:
     """The page. A golden test holds the file against this text."""
-    moments, stimuli = _described(Moment), _described(Stimulus)
+    moments = _described(Moment)
+    stimuli = {word: sentence for words in STIMULI for word, sentence in _described(words).items()}
     parts = [
         _HEAD,
         "## Phases\n",
         "| phase | what happens | needs |\n|---|---|---|",
-        *(f"| `{s.phase}` | {s.title} | {', '.join(f'`{need}`' for need in s.needs) or 'nothing'} |" for s in SCENES),
+        *(_row(scene) for scene in SCENES),
         f"| `{Phase.VERDICT}` | the checks judge the evidence | nothing |",
         "\n## Moments\n",
         "Snapshots of the whole lab that the phases take.\n",
@@ -53,9 +58,15 @@ def rehearsal_page() -> str:
         "What the rehearsal does on purpose so that a check can see an answer. Each is in the event log when it is "
         "applied and, where an answer was waited for, when it was observed.\n",
         "| stimulus | what is done |\n|---|---|",
-        *(f"| `{stimulus}` | {stimuli[stimulus]} |" for stimulus in Stimulus),
+        *(f"| `{stimulus}` | {stimuli[stimulus]} |" for words in STIMULI for stimulus in words),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _row(scene: Scene) -> str:
+    asked = " (with `--conformance`)" if scene.conformance else ""
+    needs = ", ".join(f"`{need}`" for need in scene.needs) or "nothing"
+    return f"| `{scene.phase}` | {scene.title}{asked} | {needs} |"
 
 
 def _described(words: type[StrEnum]) -> dict[str, str]:

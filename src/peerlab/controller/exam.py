@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import ip_network
 from typing import Any
 
@@ -19,7 +20,6 @@ from peerlab.controller.rehearsal import Rehearsal
 from peerlab.controller.router_client import RouterClient
 from peerlab.evidence.events import Event, RouterNotice, StimulusApplied, StimulusObserved
 from peerlab.evidence.snapshot import RouteFact, SessionFact
-from peerlab.evidence.story import Stimulus
 from peerlab.peering.policy import Neighbour
 from peerlab.router.protocol import Announce
 from peerlab.topology.model import LabModel
@@ -149,7 +149,7 @@ class Exam:
         async with self._realising:
             await self.rehearsal.desk.realise()
 
-    def applied(self, stimulus: Stimulus, node: str, session: str, **detail: object) -> int:
+    def applied(self, stimulus: StrEnum, node: str, session: str, **detail: object) -> int:
         """Write down what is done on purpose, before it is done. Returns when that was."""
         at = now_ns()
         self.rehearsal.lab.record(
@@ -157,7 +157,7 @@ class Exam:
         )
         return at
 
-    def observed(self, stimulus: Stimulus, node: str, session: str, **detail: object) -> None:
+    def observed(self, stimulus: StrEnum, node: str, session: str, **detail: object) -> None:
         """Write down what came of it."""
         self.rehearsal.lab.record(
             StimulusObserved(at=now_ns(), stimulus=stimulus, node=node, detail={"session": session, **detail})

@@ -47,12 +47,16 @@ Act = Callable[[Rehearsal], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True)
 class Scene:
-    """A phase, what happens in it, what must have gone well before, and what a person is told."""
+    """A phase, what happens in it, what must have gone well before, and what a person is told.
+
+    A scene of the ``conformance`` suite is played on request only: it costs time that every turn-up need not spend.
+    """
 
     phase: Phase
     act: Act
     needs: tuple[Phase, ...]
     title: str
+    conformance: bool = False
 
 
 async def play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:

@@ -12,7 +12,7 @@ from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.link_test import FOREIGN_DESTINATION
 from peerlab.controller.provision import Provisioner
 from peerlab.controller.rehearsal import Rehearsal, Scene, Tell, gather_evidence, play
-from peerlab.controller.storyline import SCENES
+from peerlab.controller.storyline import scenes
 from peerlab.evidence.events import AddressesChanged, Event, PhaseEnded, PhaseStarted
 from peerlab.evidence.story import Phase
 from peerlab.peering import command as ask
@@ -105,9 +105,9 @@ async def _put_right(lab: Lab, tell: Tell) -> Rehearsal:
     return Rehearsal(lab=lab, desk=desk, tell=tell, model=model, widest=widest)
 
 
-async def carry_on(rehearsal: Rehearsal) -> tuple[Evidence, tuple[Finding, ...]]:
+async def carry_on(rehearsal: Rehearsal, conformance: bool = False) -> tuple[Evidence, tuple[Finding, ...]]:
     """Play what is left of the story and judge all of it. Returns the evidence and every finding."""
-    await play(rehearsal, remaining(rehearsal))
+    await play(rehearsal, remaining(rehearsal, conformance))
     rehearsal.tell("the verdict")
     evidence = await gather_evidence(rehearsal)
     return evidence, judge_all(evidence)
@@ -138,7 +138,7 @@ async def _end_link_tests(lab: Lab, desk: Provisioner) -> None:
                 )
 
 
-def remaining(rehearsal: Rehearsal) -> tuple[Scene, ...]:
+def remaining(rehearsal: Rehearsal, conformance: bool = False) -> tuple[Scene, ...]:
     """Scenes that are still to be played; those that did not end well are noted as broken, in the log too."""
     ended: dict[str, bool] = {}
     begun: set[str] = set()
@@ -148,7 +148,7 @@ def remaining(rehearsal: Rehearsal) -> tuple[Scene, ...]:
         elif isinstance(event, PhaseEnded):
             ended[event.phase] = event.ok
     remaining = []
-    for scene in SCENES:
+    for scene in scenes(conformance):
         if scene.phase in ended:
             if not ended[scene.phase]:
                 rehearsal.broken.add(scene.phase)

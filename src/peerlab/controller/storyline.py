@@ -28,10 +28,15 @@ SCENES: tuple[Scene, ...] = (
 )
 
 
-async def rehearse(lab: Lab, tell: Tell) -> tuple[Evidence, tuple[Finding, ...]]:
+def scenes(conformance: bool) -> tuple[Scene, ...]:
+    """The scenes of a rehearsal, those of the conformance suite only on request."""
+    return tuple(scene for scene in SCENES if conformance or not scene.conformance)
+
+
+async def rehearse(lab: Lab, tell: Tell, conformance: bool = False) -> tuple[Evidence, tuple[Finding, ...]]:
     """Play the whole story on a lab that is up and judge it. Returns the evidence and every finding."""
     rehearsal = Rehearsal.of(lab, tell)
-    await play(rehearsal, SCENES)
+    await play(rehearsal, scenes(conformance))
     lab.record(PhaseStarted(at=now_ns(), phase=Phase.VERDICT))
     evidence = await gather_evidence(rehearsal)
     findings = judge_all(evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from peerlab.evidence.events import PhaseStarted
 from peerlab.verify import deprovision, failover, link, policy, routing, security, session, telemetry, validation
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
@@ -36,17 +37,24 @@ def check_of(check_id: str) -> Check:
     raise KeyError(check_id)
 
 
+def asked_for(evidence: Evidence, catalogue: tuple[Check, ...] = CATALOGUE) -> tuple[Check, ...]:
+    """The checks of every rehearsal, and those of the conformance scenes that were played or begun."""
+    played = {event.phase for event in evidence.events if isinstance(event, PhaseStarted)}
+    return tuple(check for check in catalogue if check.scene is None or check.scene.value in played)
+
+
 def judge_all(
     evidence: Evidence, only: Iterable[str] | None = None, catalogue: tuple[Check, ...] = CATALOGUE
 ) -> tuple[Finding, ...]:
     """Judge the evidence by every check, or by those whose id is in ``only``, in catalogue order.
 
-    Without ``only`` the ``expect:`` sentences of the topology are judged too, after the checks.
+    Without ``only`` a check whose scene was not played is left out, it was not asked for; and the ``expect:`` sentences
+    of the topology are judged too, after the checks.
 
     A check that raises gives an INCONCLUSIVE finding with ``broke`` set, so that one defect does not take all other
     verdicts with it; it never becomes a PASS. Raises KeyError for an id in ``only`` that is no check's.
     """
-    chosen = catalogue
+    chosen = asked_for(evidence, catalogue)
     if only is not None:
         wanted = set(only)
         unknown = wanted - {check.id for check in catalogue}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from peerlab.evidence.story import Phase
 from peerlab.topology.model import LabModel
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -19,7 +20,8 @@ class Check:
 
     ``assertion`` is what must hold, ``source`` where it is written, ``observe`` what is looked at. ``absent`` says
     why a lab has no subject for the check, None when it has one. ``judge`` is pure. ``consumes`` names what must be
-    in the evidence, one entry per event, moment, stimulus or message.
+    in the evidence, one entry per event, moment, stimulus or message. ``scene`` is the scene of the conformance suite
+    that brings this evidence, None when every rehearsal does.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Check:
     absent: Callable[[LabModel], str | None]
     judge: Callable[[Evidence], Judgement]
     consumes: tuple[str, ...]
+    scene: Phase | None = None
 
     def find(self, evidence: Evidence) -> Finding:
         """Judge the evidence under this check's name. Raises whatever ``judge`` raises."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from peerlab.evidence.events import (
     StimulusObserved,
 )
 from peerlab.evidence.snapshot import NodeSnapshot, RouteFact, SessionFact, Snapshot
-from peerlab.evidence.story import Moment, Phase, Stimulus
+from peerlab.evidence.story import Moment, Phase
 from peerlab.topology.model import PolicyStage
 from peerlab.verify.docket import Docket
 from peerlab.verify.evidence import Evidence
@@ -119,7 +120,7 @@ def events(evidence: Evidence, kind: type[E], since: int = 0, until: int = FOREV
     return tuple(e for e in evidence.events if isinstance(e, kind) and since <= e.at <= until)
 
 
-def trials(evidence: Evidence, stimulus: Stimulus) -> tuple[Trial, ...]:
+def trials(evidence: Evidence, stimulus: StrEnum) -> tuple[Trial, ...]:
     """Every trial of a stimulus, in order.
 
     An answer belongs to the latest unanswered stimulus of that name with the same ``trial``, ``session`` and ``prefix``
@@ -149,7 +150,7 @@ def _belongs(answer: StimulusObserved, trial: Trial) -> bool:
     return trial.applied.node == answer.node or bool(saw.get("session"))
 
 
-def answered(evidence: Evidence, docket: Docket, stimulus: Stimulus, *keys: str) -> Iterator[Trial]:
+def answered(evidence: Evidence, docket: Docket, stimulus: StrEnum, *keys: str) -> Iterator[Trial]:
     """Trials whose answer has every key. A gap is entered when there is no trial, no answer, or a key is missing.
 
     An answer with ``unsupported`` (text) says that this machine cannot show it: a gap with that reason.

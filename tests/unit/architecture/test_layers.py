@@ -12,6 +12,9 @@ import pytest
 
 SRC = Path(__file__).parents[3] / "src" / "peerlab"
 
+STORIES = ("quarantine", "hostile", "origin", "incident", "liveness", "restart", "telemetry")
+"""Scenes of the conformance suite with stimuli of their own."""
+
 LAYERS: list[tuple[str, str]] = [
     # module prefix (longest match wins), layer
     ("peerlab.errors", "0"),
@@ -19,6 +22,7 @@ LAYERS: list[tuple[str, str]] = [
     ("peerlab.peering", "1"),
     ("peerlab.evidence.events", "1"),
     ("peerlab.evidence.story", "1"),
+    *((f"peerlab.evidence.story_{scene}", "1") for scene in STORIES),
     ("peerlab.evidence.snapshot", "1"),
     ("peerlab.evidence.trace", "1"),
     ("peerlab.evidence.message", "1"),
