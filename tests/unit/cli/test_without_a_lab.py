@@ -10,6 +10,8 @@ import pytest
 from command import DIRECT, EVERY_TOPOLOGY, Command
 
 from peerlab.runtime.machine import Fact
+from peerlab.verify.catalogue import CATALOGUE
+from peerlab.verify.check import Check
 
 GOOD = Fact("veth", True, "works", "", True)
 NO_NETEM = Fact("netem", False, "not found", "only for delay: load sch_netem")
@@ -95,3 +97,28 @@ def test_ls_without_labs_says_how_to_have_one(peerlab: Command) -> None:
     assert "peerlab up topologies/direct.yaml" in peerlab.out
     assert peerlab("ls", "--json") == 0
     assert json.loads(peerlab.out) == []
+
+
+def test_checks_lists_the_catalogue_for_people_and_programs(peerlab: Command) -> None:
+    assert peerlab("checks") == 0
+    assert [line.split()[0] for line in peerlab.out.splitlines()[1:-2]] == [check.id for check in CATALOGUE]
+    assert peerlab("checks", "--phase", "security", "--json") == 0
+    listed = json.loads(peerlab.out)
+    assert [entry["id"] for entry in listed] == [check.id for check in CATALOGUE if check.phase == "security"]
+    assert all(entry["assertion"] and entry["source"] and entry["observes"] for entry in listed)
+
+
+def test_a_phase_or_a_check_mistyped_is_guessed(peerlab: Command) -> None:
+    assert peerlab("checks", "--phase", "polcy") == 3
+    assert peerlab.err == "--phase: there is no phase polcy; did you mean 'policy'?\n"
+    assert peerlab("explain-check", "POL-0") == 3
+    assert peerlab.err.startswith("ID: there is no check POL-0; did you mean 'POL-0")
+
+
+@pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
+def test_explain_check_tells_assertion_source_and_evidence_of_each(peerlab: Command, check: Check) -> None:
+    assert peerlab("explain-check", check.id.lower()) == 0
+    told = " ".join(peerlab.out.split())
+    for text in (check.id, check.title, check.severity.value, check.assertion, check.source, *check.consumes):
+        assert " ".join(text.split()) in told
+    assert ("rehearse --conformance" in told) == (check.scene is not None)
