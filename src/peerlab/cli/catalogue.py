@@ -82,7 +82,7 @@ def _listed(check: Check) -> Listed:
 @click.command("explain-check")
 @click.argument("check_id", metavar="ID")
 def explain_check(check_id: str) -> None:
-    """Tell what one check asserts, where that is written, and what it looks at.
+    """Tell what one check asserts, and what it looks at.
 
     \b
     Example:  peerlab explain-check POL-02

@@ -17,10 +17,11 @@ PROMISED = [
     "up", "down", "ls", "inspect", "plan", "validate", "rehearse", "check", "exec", "shell", "sessions", "routes",
     "explain", "trace", "capture", "fault", "graph", "schema", "doctor", "serve",
     "token", "operator", "outbox", "metrics",
+    "checks", "explain-check",
 ]  # fmt: skip
-"""What the product promises (issue 2, section 5; issue 3)."""
+"""What the product promises (issue 2, section 5; issues 3 to 5)."""
 
-READS = {"ls", "inspect", "plan", "check", "sessions", "routes", "explain", "trace", "doctor", "up", "outbox"}
+READS = {"ls", "inspect", "plan", "check", "sessions", "routes", "explain", "trace", "doctor", "up", "outbox", "checks"}
 """Commands that tell something which a program may want to read."""
 
 

@@ -112,7 +112,7 @@ def test_a_phase_or_a_check_mistyped_is_guessed(peerlab: Command) -> None:
     assert peerlab("checks", "--phase", "polcy") == 3
     assert peerlab.err == "--phase: there is no phase polcy; did you mean 'policy'?\n"
     assert peerlab("explain-check", "POL-0") == 3
-    assert peerlab.err.startswith("ID: there is no check POL-0; did you mean 'POL-0")
+    assert peerlab.err.startswith("ID: there is no check POL-0; did you mean 'POL-")
 
 
 @pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
