@@ -17,7 +17,7 @@ PROMISED = [
     "up", "down", "ls", "inspect", "plan", "validate", "rehearse", "check", "exec", "shell", "sessions", "routes",
     "explain", "trace", "capture", "fault", "graph", "schema", "doctor", "serve",
     "token", "operator", "outbox", "metrics",
-    "checks", "explain-check",
+    "checks", "explain-check", "import",
 ]  # fmt: skip
 """What the product promises (issue 2, section 5; issues 3 to 5)."""
 
