@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, serve, trace
+from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, serve, sweep, trace
 from peerlab.cli.output import wants_colour
 from peerlab.errors import InputError, PeerlabError
 from peerlab.topology.mistake import did_you_mean
@@ -24,7 +24,7 @@ DEBUG = "PEERLAB_DEBUG"
 """Environment variable that shows where an error of peerlab itself was raised."""
 
 SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
-    ("The rehearsal", rehearse.COMMANDS),
+    ("The rehearsal", (*rehearse.COMMANDS, *sweep.COMMANDS)),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
     ("What was on the wires", trace.COMMANDS),
