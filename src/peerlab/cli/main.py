@@ -26,6 +26,7 @@ from peerlab.cli import (
     rehearse,
     routing,
     serve,
+    sweep,
     trace,
 )
 from peerlab.cli.output import wants_colour
@@ -38,14 +39,34 @@ DEBUG = "PEERLAB_DEBUG"
 """Environment variable that shows where an error of peerlab itself was raised."""
 
 SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
-    ("The rehearsal", (*rehearse.COMMANDS, *catalogue.COMMANDS, *bundle.COMMANDS)),
+    (
+        "The rehearsal",
+        (
+            *rehearse.COMMANDS,
+            *catalogue.COMMANDS,
+            *bundle.COMMANDS,
+            *sweep.COMMANDS,
+        ),
+    ),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
     ("What was on the wires", trace.COMMANDS),
     ("Inside a node", inside.COMMANDS),
     ("Breaking things", fault.COMMANDS),
-    ("Azure's API over a lab", (*serve.COMMANDS, *operator.COMMANDS)),
-    ("Without a lab", (*machine.COMMANDS, *importing.COMMANDS)),
+    (
+        "Azure's API over a lab",
+        (
+            *serve.COMMANDS,
+            *operator.COMMANDS,
+        ),
+    ),
+    (
+        "Without a lab",
+        (
+            *machine.COMMANDS,
+            *importing.COMMANDS,
+        ),
+    ),
 )
 """The commands in the order in which a person meets them."""
 
