@@ -81,7 +81,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "PHY-08", "Allowed ethertypes only", PHASE, CRITICAL,
-        "Nothing but IPv4, ARP and IPv6 in Ethernet II, untagged. What PHY-09 to PHY-11 forbid by name is judged there.",
+        "Nothing but IPv4, ARP and IPv6 in Ethernet II, untagged. What PHY-09 to PHY-11 forbid by name is judged "
+        "there.",
         "AMS-IX 2.1-2.2, LINX, DE-CIX", "every frame that comes out of the port",
         no_ports, none_of("PHY-08", "no tag, no foreign ethertype or framing"), (WATCHED,), SCENE,
     ),
@@ -119,15 +120,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "PHY-14", "No redirects, no IRDP", PHASE, MAJOR,
-        "Traffic for a third host on the subnet does not trigger ICMP or ICMPv6 redirects; no router discovery by ICMP.",
+        "Traffic for a third host on the subnet does not trigger ICMP or ICMPv6 redirects; no ICMP router discovery.",
         "AMS-IX, LINX, BKNIX", "packets for a third host sent to the port, and every frame that comes out of it",
         no_ports, judge_no_redirect, (WATCHED, "trial third-host per port: sent"), SCENE,
     ),
     Check(
         "PHY-15", "Broadcast/multicast discipline", PHASE, MAJOR,
         "Broadcast only ARP requests, multicast only neighbour solicitations (no MLD), at most 50 in a minute; no "
-        "gratuitous ARP or unsolicited advertisement; directed broadcast is not forwarded. What PHY-09 to PHY-14 forbid "
-        "by name is judged there.",
+        "gratuitous ARP or unsolicited advertisement; directed broadcast is not forwarded. What PHY-09 to PHY-14 "
+        "forbid by name is judged there.",
         "AMS-IX 2.5, DE-CIX, LONAP, INEX", "every frame to a group, and packets to the LAN's broadcast address",
         no_ports, judge_discipline, (WATCHED, "trial directed-broadcast per LAN port: sent, control"), SCENE,
     ),
