@@ -126,6 +126,8 @@ def judge_bundle(evidence: Evidence) -> Judgement:
 def judge_two_links(evidence: Evidence) -> Judgement:
     docket = Docket()
     taken = snapshot(evidence, docket, Moment.BASELINE)
+    if taken is None:
+        return docket.close("")
     peerings: dict[str, list[Connection]] = defaultdict(list)
     for connection in _direct(evidence.model):
         peerings[connection.peering.name].append(connection)
@@ -133,21 +135,18 @@ def judge_two_links(evidence: Evidence) -> Judgement:
         edges = {c.request.edge for c in held if _is_wired(evidence, docket, taken, c)}
         wires = {c.request.link for c in held}
         elsewhere = [e for e in edges if evidence.model.node(e).metro != held[0].peering.metro]
-        at = taken.at if taken is not None else 0
         if len({c.request.edge for c in held}) < 2 or len(wires) < 2:
             routers = ", ".join(sorted({c.request.edge for c in held}))
-            docket.breaks(at, name, f"{len(wires)} wire(s), all to {routers}: two routers are asked for")
+            docket.breaks(taken.at, name, f"{len(wires)} wire(s), all to {routers}: two routers are asked for")
         elif elsewhere:
-            docket.breaks(at, name, f"{elsewhere[0]} is not in {held[0].peering.metro}")
+            docket.breaks(taken.at, name, f"{elsewhere[0]} is not in {held[0].peering.metro}")
         elif len(edges) >= 2:
-            docket.proves(at, name, f"{len(wires)} wires with carrier and addresses at {', '.join(sorted(edges))}")
+            docket.proves(taken.at, name, f"{len(wires)} wires with carrier and addresses at {', '.join(sorted(edges))}")
     return docket.close(f"{len(peerings)} direct peerings have two wires to two routers of their location")
 
 
-def _is_wired(evidence: Evidence, docket: Docket, taken: Snapshot | None, connection: Connection) -> bool:
+def _is_wired(evidence: Evidence, docket: Docket, taken: Snapshot, connection: Connection) -> bool:
     """Whether the edge's kernel showed the connection's address and carrier at the beginning."""
-    if taken is None:
-        return False
     request = connection.request
     at_node = node_at(taken, docket, request.edge)
     if at_node is None:
