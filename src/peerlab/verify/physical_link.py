@@ -141,7 +141,7 @@ def judge_two_links(evidence: Evidence) -> Judgement:
         elif elsewhere:
             docket.breaks(taken.at, name, f"{elsewhere[0]} is not in {held[0].peering.metro}")
         elif len(edges) >= 2:
-            docket.proves(taken.at, name, f"{len(wires)} wires with carrier and addresses at {', '.join(sorted(edges))}")
+            docket.proves(taken.at, name, f"{len(wires)} wires with carrier and address at {', '.join(sorted(edges))}")
     return docket.close(f"{len(peerings)} direct peerings have two wires to two routers of their location")
 
 
