@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
@@ -150,9 +151,15 @@ def ask_for_tags(watcher: socket.socket) -> None:
 def receive(watcher: socket.socket) -> tuple[bytes, tuple[Any, ...], int]:
     """One frame as it was on the wire (its tag put back), the address packet(7) gives with it, and when it came in ns.
 
-    Raises BlockingIOError when nothing waits.
+    Raises BlockingIOError when nothing waits. An interface that goes down says so once; when it is up again, so is
+    the watch.
     """
-    block, ancillary, _, address = watcher.recvmsg(65536, 256)
+    try:
+        block, ancillary, _, address = watcher.recvmsg(65536, 256)
+    except OSError as failure:
+        if failure.errno == errno.ENETDOWN:
+            raise BlockingIOError from failure
+        raise
     at = 0
     for level, kind, value in ancillary:
         if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= AUXDATA.size:

@@ -163,8 +163,9 @@ def _judge_directed_broadcast(evidence: Evidence, docket: Docket, seen: dict[str
     tried = set()
     stimulus = QuarantineStimulus.DIRECTED_BROADCAST
     wanted = {key for key, watch in seen.items() if _can_forward(evidence, watch.port)}
-    for trial in answered(evidence, docket, stimulus, "sent") if wanted else ():
-        watch = seen.get(trial.did.text("trial"))
+    trials = answered(evidence, docket, stimulus, "sent") if wanted else ()
+    for key, trial in {trial.did.text("trial"): trial for trial in trials}.items():
+        watch = seen.get(key)
         if watch is None:
             continue
         tried.add(watch.port.key)

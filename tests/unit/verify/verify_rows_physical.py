@@ -165,6 +165,9 @@ PHYSICAL_ROWS = (
         breaks={
             "CRC errors": _after(0, rx_crc_errors=2),  # type: ignore[dict-item]
             "drops at the other end": _after(1, rx_dropped=40),  # type: ignore[dict-item]
+            "more drops than frames that no stack knows": lambda s: (
+                sends(LLDP)(s) or edit(Q.PORT_SOAKED, lambda saw: saw["ends"][1]["after"].update(rx_dropped=3))(s)
+            ),
             "giants": _after(1, rx_length_errors=2),  # type: ignore[dict-item]
             "overruns": _after(0, rx_over_errors=9),  # type: ignore[dict-item]
             "datagrams were lost": edit(Q.PORT_SOAKED, lambda saw: saw["received"].update(ipv6=1249)),
@@ -313,7 +316,9 @@ PHYSICAL_ROWS = (
         "PHY-16",
         quarantine,
         breaks={
-            "SSH answers": edit(Q.SERVICES_KNOCKED, lambda saw: saw["answers"]["192.0.2.2"].update({"ssh/tcp": "open"})),
+            "SSH answers": edit(
+                Q.SERVICES_KNOCKED, lambda saw: saw["answers"]["192.0.2.2"].update({"ssh/tcp": "open"})
+            ),
             "NTP answers on IPv6": edit(
                 Q.SERVICES_KNOCKED, lambda saw: saw["answers"]["2001:db8:ff::2"].update({"ntp/udp": "open"})
             ),
