@@ -40,10 +40,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @click.command()
 @click.argument("node", required=False)
 @click.argument("interface", required=False)
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="How long to watch.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=SECONDS, show_default=True, help="Watch so long.")
 @click.option("--pcap", type=click.Path(path_type=Path), help="Judge this pcap or pcapng file instead of a lab's port.")
 @click.option("--mac", help="The registered MAC; the model's, or that of a file's first frame, if left out.")
-@click.option("--allow-mld", is_flag=True, help="Let MLD pass, as AMS-IX does today.")
+@click.option("--allow-mld", is_flag=True, help="Let MLD pass, as some exchanges do.")
 @lab_option
 @json_option
 def quarantine(
@@ -56,7 +56,7 @@ def quarantine(
     lab: str | None,
     as_json: bool,
 ) -> None:
-    """What a node sends on an interface, and which rules of an exchange it breaks.
+    """What a node sends on a port, and the exchange rules it breaks.
 
     Watches at the other end of the wire, as an exchange's port does, and sends nothing itself; the rehearsal's
     quarantine (`rehearse --conformance`) provokes besides. Exit code: 0 clean, 1 a rule is broken, 2 nothing was seen

@@ -245,7 +245,7 @@ def rule_of(kind: Kind, mld_allowed: bool = False) -> Rule | None:
 def broken_rules(frame: EthernetFrame, registered_mac: str = "", mld_allowed: bool = False) -> tuple[Rule, ...]:
     """Every rule that one frame breaks: by its sender (unless ``registered_mac`` is empty), its tag, and what it is.
 
-    ``mld_allowed`` is for exchanges that let MLD pass (AMS-IX does today; the catalogue does not).
+    ``mld_allowed`` is for exchanges that let MLD pass (AMS-IX Manila and Bay Area do; the catalogue does not).
     """
     by_kind = rule_of(kind_of(frame), mld_allowed)
     wrong_mac = registered_mac and frame.source_mac and frame.source_mac != registered_mac

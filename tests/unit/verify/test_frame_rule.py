@@ -128,7 +128,9 @@ CAPTURED: dict[str, dict[Kind, int]] = {
     "stp-heapoverflow-4.pcap": {Kind.OTHER_ETHERTYPE: 13, Kind.STP: 1},
     "stp-v4-length-sigsegv.pcap": {Kind.STP: 1},
     "udld-inf-loop-1.pcapng": {Kind.UDLD: 1},
-    "various_gre.pcap": {Kind.KEEPALIVE: 5, Kind.PVST: 42, Kind.STP: 21, Kind.UNICAST_IPV4: 30, Kind.DTP: 1, Kind.CDP: 1},
+    "various_gre.pcap": {
+        Kind.KEEPALIVE: 5, Kind.PVST: 42, Kind.STP: 21, Kind.UNICAST_IPV4: 30, Kind.DTP: 1, Kind.CDP: 1,
+    },
     "vrrp-vrrp_print-oobr-2.pcap": {Kind.VRRP: 10},
     "vrrp-vrrp_print-oobr.pcap": {},
     "vrrp.pcap": {Kind.VRRP: 165},
@@ -296,7 +298,8 @@ def test_a_frame_cut_short_anywhere_is_no_trouble(name: str, octets: bytes) -> N
 
 def test_sightings_put_offenders_first_and_count() -> None:
     known = {row[0]: row[1] for row in MADE}
-    seen = sightings([(1, 5, known["BGP"]), (2, 1, known["LACP"]), (3, 2, known["LACP"]), (4, 1, known["who has"])], MAC)
+    frames = [(1, 5, known["BGP"]), (2, 1, known["LACP"]), (3, 2, known["LACP"]), (4, 1, known["who has"])]
+    seen = sightings(frames, MAC)
     assert [(one.kind, one.frames, one.first_at) for one in seen] == [
         (Kind.SLOW.value, 3, 2),
         (Kind.UNICAST_IPV4.value, 5, 1),
@@ -306,6 +309,7 @@ def test_sightings_put_offenders_first_and_count() -> None:
 
 
 def test_without_a_registered_mac_the_first_ones_counts() -> None:
-    first, second = (bytes(Ether(src=mac, dst=BROADCAST) / ARP(psrc="192.0.2.1", pdst="192.0.2.2")) for mac in (MAC, OTHER))
+    asks = ARP(psrc="192.0.2.1", pdst="192.0.2.2")
+    first, second = (bytes(Ether(src=mac, dst=BROADCAST) / asks) for mac in (MAC, OTHER))
     seen = sightings([(1, 1, first), (2, 1, second)])
     assert [(one.source_mac, [rule.check for rule in one.breaks]) for one in seen] == [(OTHER, ["PHY-07"]), (MAC, [])]

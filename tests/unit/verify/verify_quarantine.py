@@ -111,8 +111,8 @@ def quarantine(s: Scenario) -> None:
         _trial(s, port, Q.THIRD_HOST, {"destinations": list(frames.third_hosts)}, {"sent": 2})
         if frames.entry is not None:
             entry = frames.entry
-            did: dict[str, object] = {"destination": entry.broadcast, "control": entry.control, "entered": entry.entered}
-            _trial(s, port, Q.DIRECTED_BROADCAST, did, {"sent": 2})
+            did: dict[str, object] = {"destination": entry.broadcast, "control": entry.control}
+            _trial(s, port, Q.DIRECTED_BROADCAST, {**did, "entered": entry.entered}, {"sent": 2})
         facts = {"carrier": True, "rx_packets": 10, **dict.fromkeys(COUNTERS, 1)}
         ends = [
             {"end": f"{node} {name}", "before": dict(facts), "after": {**facts, "rx_packets": 2510}}

@@ -143,6 +143,7 @@ def _asks_upper_half(octets: str) -> bool:
     return octets[24:28] == "0806" and octets[40:44] == "0001" and int(octets[-2:], 16) > 127
 
 
+ND_STORM = neighbour_solicitation(MAC, "2001:db8:ff::2", "2001:db8:ff::3")
 ARP_STORM = arp_request(MAC, "192.0.2.2", "192.0.2.3")
 
 PHYSICAL_ROWS = (
@@ -301,7 +302,7 @@ PHYSICAL_ROWS = (
             "gratuitous ARP": sends(arp_request(MAC, "192.0.2.2", "192.0.2.2")),
             "an unsolicited advertisement": sends(UNSOLICITED),
             "an ARP storm": sends(ARP_STORM, count=60),
-            "a storm of solicitations": sends(neighbour_solicitation(MAC, "2001:db8:ff::2", "2001:db8:ff::3"), count=60),
+            "a storm of solicitations": sends(ND_STORM, count=60),
             "a directed broadcast comes through": sends(
                 echo(ECHO_REPLY, LAN_MAC, "ff:ff:ff:ff:ff:ff", "192.0.2.21", "195.69.144.255"), LAN
             ),
