@@ -60,6 +60,27 @@ LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
 T = TypeVar("T")
 
 
+def has_containers(model: LabModel) -> bool:
+    """Whether any node of the lab is a container."""
+    return any(node.image for node in model.nodes)
+
+
+async def _start(name: str, store: LabStore, model: LabModel) -> Runtime:
+    if not has_containers(model):
+        return await start_cell(name, store.path)
+    from peerlab.runtime.docker import start_docker_cell  # its SDK costs every command 0.1 s otherwise
+
+    return await start_docker_cell(name, store.path)
+
+
+async def _attach(name: str, store: LabStore, model: LabModel) -> Runtime:
+    if not has_containers(model):
+        return await attach(name)
+    from peerlab.runtime.docker import attach_docker_cell
+
+    return await attach_docker_cell(name, store.path)
+
+
 def now_ns() -> int:
     """CLOCK_REALTIME in nanoseconds, the clock of the taps."""
     return time.time_ns()
@@ -100,7 +121,7 @@ class Lab:
         store = LabStore.create(lab_name, topology_text, model)
         try:
             store.save_versions(versions(node.kind.value for node in model.nodes if node.is_router))
-            runtime = await start_cell(lab_name, store.path)
+            runtime = await _start(lab_name, store, model)
         except BaseException:
             store.remove_if_new()
             raise
@@ -126,8 +147,9 @@ class Lab:
         What is wanted of it beyond its model is not known yet: ``attached.attach_desk`` learns it from the event log.
         """
         store = LabStore.open(name)
-        runtime = await attach(name)
-        lab = cls(store.model(), runtime, store, store.log())
+        model = store.model()
+        runtime = await _attach(name, store, model)
+        lab = cls(model, runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
         state = await runtime.observe()
