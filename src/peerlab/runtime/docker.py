@@ -131,9 +131,11 @@ class Engine:
                     if failure.status_code != 409:  # its removal is under way
                         raise RuntimeFailure(f"cannot remove container {container.name}: {failure}") from failure
 
-    def wait_gone(self, seconds: float) -> None:
-        """Waits for the end of this lab's containers. Raises RuntimeFailure when one stays."""
+    def wait_gone(self, seconds: float, nodes: Sequence[str] | None = None) -> None:
+        """Waits for the end of this lab's containers, or of some nodes'. Raises RuntimeFailure when one stays."""
         for container in self._marked():
+            if nodes is not None and container.labels.get(NODE_LABEL) not in nodes:
+                continue
             try:
                 container.wait(condition="removed", timeout=seconds)
             except NotFound:
@@ -243,7 +245,7 @@ class DockerRuntime(NamespaceRuntime):
         """Removes nodes with their processes, containers and links, and links."""
         await super().delete(nodes, links)
         if nodes:
-            await asyncio.to_thread(self.engine.remove, list(nodes))
+            await asyncio.to_thread(self.engine.wait_gone, GONE_SECONDS, list(nodes))
 
     async def shutdown(self) -> None:
         """Ends the lab; its containers end with the supervisor, and are gone when this returns."""
