@@ -18,6 +18,7 @@ from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
 from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
+from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
@@ -37,7 +38,6 @@ from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.trace import Trace
 from peerlab.runtime.base import CELL, ProcessExit, Runtime
 from peerlab.runtime.machine import versions
-from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
 ESTABLISH_WITHIN = 20.0
@@ -58,27 +58,6 @@ LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
 """Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 T = TypeVar("T")
-
-
-def has_containers(model: LabModel) -> bool:
-    """Whether any node of the lab is a container."""
-    return any(node.image for node in model.nodes)
-
-
-async def _start(name: str, store: LabStore, model: LabModel) -> Runtime:
-    if not has_containers(model):
-        return await start_cell(name, store.path)
-    from peerlab.runtime.docker import start_docker_cell  # its SDK costs every command 0.1 s otherwise
-
-    return await start_docker_cell(name, store.path)
-
-
-async def _attach(name: str, store: LabStore, model: LabModel) -> Runtime:
-    if not has_containers(model):
-        return await attach(name)
-    from peerlab.runtime.docker import attach_docker_cell
-
-    return await attach_docker_cell(name, store.path)
 
 
 def now_ns() -> int:
@@ -121,7 +100,7 @@ class Lab:
         store = LabStore.create(lab_name, topology_text, model)
         try:
             store.save_versions(versions(node.kind.value for node in model.nodes if node.is_router))
-            runtime = await _start(lab_name, store, model)
+            runtime = await start_runtime(lab_name, store, model)
         except BaseException:
             store.remove_if_new()
             raise
@@ -148,7 +127,7 @@ class Lab:
         """
         store = LabStore.open(name)
         model = store.model()
-        runtime = await _attach(name, store, model)
+        runtime = await attach_runtime(name, store, model)
         lab = cls(model, runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
