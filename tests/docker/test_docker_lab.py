@@ -146,7 +146,7 @@ def test_an_image_that_is_not_here_is_named_with_what_to_do(engine: docker.Docke
 
 def test_without_an_engine_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    with pytest.raises(Unsupported, match="no Docker engine answers .* leave `runtime: docker` out"):
+    with pytest.raises(Unsupported, match=r"no Docker engine answers .* leave `runtime: docker` out"):
         Engine("lab")
 
 
