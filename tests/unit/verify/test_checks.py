@@ -14,6 +14,7 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_link import LINK_ROWS
+from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
@@ -30,6 +31,7 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding, Outcome
 
 ROWS: tuple[Row, ...] = (
+    *PHYSICAL_ROWS,
     *LINK_ROWS,
     *SESSION_ROWS,
     *POLICY_ROWS,
