@@ -133,6 +133,17 @@ MALFORMED: tuple[MalformedCase, ...] = (
 
 CORE = tuple(case for case in MALFORMED if case.core)
 
+UNPARSEABLE = (
+    "nlri-overrun",
+    "nlri-length-impossible",
+    "withdrawn-overrun",
+    "mp-next-hop-length",
+    "mp-next-hop-overrun",
+    "mp-reach-truncated",
+    "attributes-overrun",
+)
+"""UPDATEs whose routes cannot be told from their octets (RFC 7606 sections 3 j, 5.3 and 7.11)."""
+
 ORIGIN, AS_PATH, NEXT_HOP, COMMUNITIES, MP_REACH, MP_UNREACH = 1, 2, 3, 8, 14, 15
 _SAMPLE_AS = "0000fde9"
 """AS 65001 in the paths of the cases; the speaker's own stands there instead, or the first AS would be wrong too."""
@@ -178,7 +189,7 @@ def malformed_update(case: MalformedCase, sender: Sender, prefix: Prefix, commun
 
 
 def unparseable_updates(sender: Sender, prefix: Prefix) -> dict[str, bytes]:
-    """UPDATEs whose routes cannot be told from their octets (RFC 7606 sections 3 j, 5.3 and 7.11), by name."""
+    """The octets of each of ``UNPARSEABLE``, by name."""
     afi = AFI[sender.family]
     nlri = nlri_bytes(prefix)
     too_long = bytes([nlri[0] + (8 if sender.family is Family.IPV4 else 80) + 1]) + nlri[1:] + bytes(16)

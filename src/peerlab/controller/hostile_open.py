@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from peerlab.bgp.attributes import Address, Family
 from peerlab.bgp.capability import Capability, CapabilityCode
 from peerlab.bgp.framing import HEADER_LENGTH, MessageType, frame
+from peerlab.bgp.notification import ADMINISTRATIVE_RESET, CEASE
 from peerlab.controller.exam import Exam
 from peerlab.controller.hostile_talk import KEEPALIVE, converse, open_message, talk, want_at
 from peerlab.evidence.story_hostile import HostileStimulus
@@ -114,6 +115,9 @@ def _accepted() -> tuple[Step, ...]:
         Await(kinds=(MessageType.OPEN,), within=REFUSED_WITHIN, soft=True),
         Send(octets=KEEPALIVE.hex()),
         Await(kinds=(MessageType.KEEPALIVE,), within=REFUSED_WITHIN, soft=True),
+        # The edge must have let go of this connection before the next one comes, or it would rightly refuse that.
+        Send(octets=frame(MessageType.NOTIFICATION, bytes([CEASE, ADMINISTRATIVE_RESET])).hex()),
+        AwaitEnd(within=REFUSED_WITHIN, soft=True),
     )
 
 
