@@ -44,13 +44,15 @@ async def pass_through(rehearsal: Rehearsal) -> None:
     if not services or not customers:
         return
     pairs = ((services[0], customers[0]), (customers[0], services[0]))
-    await asyncio.gather(*(_stray(rehearsal, *pair, family) for pair, family in product(pairs, Family)))
-    numbered = enumerate(product(pairs, Family))
-    await asyncio.gather(*(_rate(rehearsal, *pair, family, number) for number, (pair, family) in numbered))
+    ways = [(*pair, family, number) for number, (pair, family) in enumerate(product(pairs, Family))]
+    await asyncio.gather(*(_stray(rehearsal, *way) for way in ways))
+    await asyncio.gather(*(_rate(rehearsal, *way) for way in ways))
 
 
-async def _stray(rehearsal: Rehearsal, sender: str, receiver: str, family: Family) -> None:
+async def _stray(rehearsal: Rehearsal, sender: str, receiver: str, family: Family, number: int) -> None:
+    """Each way has ports of its own: the receiver's kernel answers with RSTs, which the other way's watcher sees."""
     lab = rehearsal.lab
+    from_port, to_port = FROM_PORT + number, TO_PORT + number
     model = lab.model
     source = probing.address_of(model.node(sender), family)
     target = probing.address_of(model.node(receiver), family)
@@ -59,7 +61,7 @@ async def _stray(rehearsal: Rehearsal, sender: str, receiver: str, family: Famil
         rehearsal, HostileStimulus.MID_STREAM, sender, trial, destination=receiver, kinds=list(SEGMENT_KINDS), each=EACH
     )
     interface, macs = await _first_wire(rehearsal, model.node(sender), family)
-    wanted = {"ether_type": ETHER_TYPES[family], "protocol": "tcp", "source": source, "port": TO_PORT}
+    wanted = {"ether_type": ETHER_TYPES[family], "protocol": "tcp", "source": source, "port": to_port}
     count = EACH * len(SEGMENT_KINDS)
     watcher = await lab.runtime.task(
         receiver,
@@ -74,7 +76,7 @@ async def _stray(rehearsal: Rehearsal, sender: str, receiver: str, family: Famil
     try:
         await probing.listening(watcher)
         frames = [
-            tcp_segment(macs, (source, FROM_PORT), (target, TO_PORT), flags, payload).hex()
+            tcp_segment(macs, (source, from_port), (target, to_port), flags, payload).hex()
             for flags, payload in SEGMENT_KINDS.values()
         ]
         arguments = {"interface": interface, "frames": frames * EACH}
