@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, serve, trace
+from peerlab.cli import fault, hostile, inside, labs, machine, operator, rehearse, routing, serve, trace
 from peerlab.cli.output import wants_colour
 from peerlab.errors import InputError, PeerlabError
 from peerlab.topology.mistake import did_you_mean
@@ -29,7 +29,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("What the routers know", routing.COMMANDS),
     ("What was on the wires", trace.COMMANDS),
     ("Inside a node", inside.COMMANDS),
-    ("Breaking things", fault.COMMANDS),
+    ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS)),
     ("Azure's API over a lab", (*serve.COMMANDS, *operator.COMMANDS)),
     ("Without a lab", machine.COMMANDS),
 )

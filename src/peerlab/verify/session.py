@@ -227,7 +227,7 @@ CHECKS: tuple[Check, ...] = (
         "SES-14", "Unparseable NLRI resets", PHASE, MAJOR,
         "NLRI that overruns and impossible MP next hops give NOTIFICATION 3/x, and no route is made of them.",
         "RFC 7606 5.3, 7.11", "each UPDATE, its answer, and what a witness is told", no_connection, judge_unparseable,
-        ("trial unparseable-update: node=attacker, session, witness, case, prefix, octets; ended",
+        ("trial unparseable-update: node=attacker, session, witness, case, prefix, octets; sent",
          "trace: UPDATE and NOTIFICATION on both sessions"),
         scene=Phase.HOSTILE,
     ),

@@ -14,7 +14,7 @@ import msgspec
 
 from peerlab.bgp.attributes import Family, PathAttributes
 from peerlab.bgp.malformed_case import CORE, UNPARSEABLE, Handling
-from peerlab.bgp.wire import MessageType, Notification, Open
+from peerlab.bgp.wire import MessageType, Notification, Open, Update
 from peerlab.errors import WireError
 from peerlab.evidence.connection_fact import Step
 from peerlab.evidence.events import SessionStateChanged
@@ -24,14 +24,15 @@ from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import SECOND, Trial, answered, events
 from peerlab.verify.subject import FAMILIES, family_of
-from peerlab.verify.wire import WireRoute, announcements, hex_of, messages, standing, watched
+from peerlab.verify.wire import WireRoute, announcements, decoded, hex_of, messages, standing, watched
 
+ACCEPTED = "accepted"
 OPEN_ANSWERS = {
     "identifier-0": "2/3",
     "hold-time-1": "2/6",
     "hold-time-2": "2/6",
     "unknown-parameter": "2/4",
-    "unknown-capability": "accepted",
+    "unknown-capability": ACCEPTED,
 }
 """What every OPEN has to be answered with (RFC 4271 section 6.2, RFC 5492 section 3)."""
 COLLISION = (6, 7)
@@ -100,7 +101,7 @@ def judge_bad_opens(evidence: Evidence) -> Judgement:
         got = f"{refusal[1].code}/{refusal[1].subcode}" if refusal is not None else ""
         if not expected:
             docket.lacks(f"{where}: no such case is known")
-        elif expected == "accepted":
+        elif expected == ACCEPTED:
             if refusal is not None:
                 docket.breaks(refusal[0].at, where, f"refused with NOTIFICATION {got}", hex_of(refusal[0]))
             elif kept is None:
@@ -192,8 +193,8 @@ class Made(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-UNCLEAR, KEPT = "", "kept"
-"""Handlings besides those of RFC 7606: nothing can be said; the malformed UPDATE was used or passed over."""
+UNCLEAR, IGNORED = "", "ignored"
+"""Handlings besides those of RFC 7606: nothing can be said; the whole UPDATE was passed over."""
 
 
 def made_of(evidence: Evidence, trial: Trial, sent: Message) -> Made:
@@ -213,13 +214,16 @@ def made_of(evidence: Evidence, trial: Trial, sent: Message) -> Made:
     if not before:
         return Made(UNCLEAR, sent.at, f"{prefix} was not passed on even when all was well with it", hex_of(sent))
     now = standing(evidence, witness, edge, passed[-1].at).get(prefix)
+    for message, update in decoded(evidence, Update, witness, edge, sent.at, passed[-1].at):
+        if update.treat_as_withdraw is not None and prefix in update.withdrawn:
+            return Made(Handling.KEEP, message.at, "the route is passed on, malformed as it came", hex_of(message))
     if now is None:
         return Made(Handling.WITHDRAW, sentinel.at, "treated as a withdrawal, the session stays", hex_of(sent))
     if now.at > sent.at and trial.did.text("community") in _communities(now):
         if _without_communities(now) == _without_communities(before[-1]):
             return Made(Handling.DISCARD, now.at, "the attribute was discarded, the route is used", now.message)
-        return Made(KEPT, now.at, "the route is used and passed on with what is malformed in it", now.message)
-    return Made(KEPT, sentinel.at, "the route stands as it was before, neither withdrawn nor renewed", hex_of(sent))
+        return Made(Handling.KEEP, now.at, "the route is used and passed on with the attribute in it", now.message)
+    return Made(IGNORED, sentinel.at, "the route stands as it was before, neither withdrawn nor renewed", hex_of(sent))
 
 
 def _communities(route: WireRoute) -> tuple[str, ...]:
@@ -268,7 +272,7 @@ def judge_malformed(evidence: Evidence) -> Judgement:
 def judge_unparseable(evidence: Evidence) -> Judgement:
     docket = Docket()
     shown: set[tuple[str, Family]] = set()
-    for trial, sent in hostile_trials(evidence, docket, HostileStimulus.UNPARSEABLE_UPDATE, "ended"):
+    for trial, sent in hostile_trials(evidence, docket, HostileStimulus.UNPARSEABLE_UPDATE, "sent"):
         where, prefix, witness = name_of(trial), trial.did.text("prefix"), trial.did.text("witness")
         if not watched(evidence, docket, witness, trial.at, trial.until):
             continue

@@ -214,6 +214,13 @@ def _passed_whole(s: Scenario) -> None:
     _swap(s, _of_case("aggregator-len-5"), encode_updates(attributes, [prefix], Family.IPV4, ebgp=True)[0])
 
 
+def _as_it_came() -> bytes:
+    """What a router says that lets a malformed attribute through."""
+    case = next(case for case in CORE if case.name == "large-comm-len-13")
+    prefix = _pool("4", 2 * CORE.index(case))
+    return malformed_update(case, Sender(asn=CLOUD, address=HOPS["4"]), prefix, MARK)
+
+
 # ===== SES-14 =====
 
 
@@ -226,7 +233,7 @@ def unparseable(s: Scenario) -> None:
             did: dict[str, object] = {
                 "trial": name, "witness": witness, "case": name, "prefix": prefix, "octets": octets.hex(),
             }  # fmt: skip
-            saw: dict[str, object] = {"trial": name, "session": session, "ended": True}
+            saw: dict[str, object] = {"trial": name, "session": session, "sent": True}
             s.trial(HostileStimulus.UNPARSEABLE_UPDATE, BAD, session, did, saw, at=50.0, until=60.0)
             _say(s, session, BAD, octets, 51.0 + number, number)
             _notify(s, session, 3, 10, 51.1 + number, number)
@@ -415,6 +422,7 @@ HOSTILE_ROWS = (
                 encode_withdrawals([_pool("4", 2 * [c.name for c in CORE].index("aggregator-len-9"))], Family.IPV4)[0],
             ),
             "passed on with more than it should": _passed_whole,
+            "passed on, malformed as it came": lambda s: _swap(s, _of_case("large-comm-len-13"), _as_it_came()),
             "the connection is just closed": lambda s: (
                 _drop(s, lambda m: m.session == "x-wit-6" and m.at > ns(_case_at("comm-len-0")))
                 or _step(s, "x-mal-6", EDGE, Step.FINISHED, _case_at("comm-len-0") + 0.005)
