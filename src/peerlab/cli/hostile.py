@@ -32,7 +32,7 @@ def hostile(node: str | None, lab: str | None, cases: tuple[str, ...], listing: 
 
     \b
     Example:  peerlab hostile ams-edge-1
-              peerlab hostile fab-ams-1 --case origin-value-3 --case identifier-0
+              peerlab hostile fab-ams-1 --case identifier-0 --case nlri-overrun
               peerlab hostile --list
     """
     unknown = [one for one in cases if one not in CASES]
