@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from product import product, read_json
 
 from peerlab.controller import hostile, reconcile
 from peerlab.controller.lab import Lab, now_ns
@@ -74,3 +75,27 @@ def test_a_careless_router_fails_every_check_that_is_about_its_carelessness(
     for check, what in WHAT_IT_DOES.items():
         shown = (found[check].witness, *found[check].exhibits)
         assert any(what in f"{one.where} {one.what}" for one in shown if one is not None), (check, found[check].summary)
+
+
+def test_the_command_tells_what_a_router_makes_of_the_cases(tmp_path: Path) -> None:
+    with product(tmp_path) as peerlab:
+        lab = peerlab.name()
+        peerlab.ok("up", MINIMAL, "--name", lab)
+        chosen = ("--case", "identifier-0", "--case", "origin-value-3", "--case", "nlri-overrun")
+        told = peerlab.ok("hostile", "fab-ams-1", "--lab", lab, *chosen)
+        assert "fab-ams-1: 6 as prescribed, 0 otherwise, 0 unclear" in told.stdout
+        seen = read_json(peerlab.ok("hostile", "fab-ams-1", "--lab", lab, "--case", "aggregator-len-5", "--json"))
+        assert [(row["family"], row["expected"], row["seen"]) for row in seen] == [
+            ("ipv4", "discard", "discard"),
+            ("ipv6", "discard", "discard"),
+        ]
+        for wrong, said in (
+            (("hostile", "fab-ams-2", "--lab", lab), "fab-ams-1"),
+            (("hostile", "fab-pc", "--lab", lab), "fab-pc"),
+            (("hostile", "fab-ams-1", "--lab", lab, "--case", "origin-valeu-3"), "origin-value-3"),
+            (("hostile",), "--list"),
+        ):
+            refused = peerlab.run(*wrong)
+            assert refused.returncode == 3 and said in refused.stderr, refused.stderr
+        after = read_json(peerlab.ok("inspect", lab, "--json"))
+        assert "attacker" not in str(after)
