@@ -13,6 +13,7 @@ from verify_model import bare
 from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
+from verify_rows_hostile import HOSTILE_ROWS
 from verify_rows_link import LINK_ROWS
 from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
@@ -41,6 +42,7 @@ ROWS: tuple[Row, ...] = (
     *SECURITY_ROWS,
     *TELEMETRY_ROWS,
     *DEPROVISION_ROWS,
+    *HOSTILE_ROWS,
 )
 
 
