@@ -13,13 +13,25 @@ from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import Policy
 
 
+class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD for one session (RFC 5880, 5881, 5882): an interval in milliseconds, sent and demanded alike.
+
+    ``strict``: no route is exchanged before BFD is Up; without it BFD only ends a session whose path fails.
+    """
+
+    interval_ms: int = 300
+    multiplier: int = 3
+    strict: bool = False
+
+
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One session as the router that runs it must know it. ``session`` is the model's session id.
 
     ``hold_time`` seconds. ``max_prefix`` counts routes pre-policy and ends the session with Cease/1 (RFC 4486).
     ``relation`` is what the remote AS is to us; ``local_role`` is announced when set (RFC 9234) and OTC follows it.
     ``multihop`` is True for sessions between loopbacks. ``four_octet_as`` False leaves capability 65 out: an OLD
-    speaker in the words of RFC 6793, whose own AS number has to fit two octets.
+    speaker in the words of RFC 6793, whose own AS number has to fit two octets. ``bfd`` None: the session runs
+    without BFD.
     """
 
     session: str
@@ -46,6 +58,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_hop_self: bool = False
     interface: str | None = None
     four_octet_as: bool = True
+    bfd: BfdConfig | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
