@@ -8,11 +8,29 @@ from peerlab.bgp.attributes import Address, Family, Prefix
 from peerlab.bgp.route_fact import RouteFact as RouteFact
 
 
+class BfdFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD of a session as one end reports it. ``state`` and ``remote_state``: AdminDown, Down, Init or Up (RFC 5880).
+
+    ``interval_ms`` is what is sent by, before jitter; ``detection_ms`` the silence that counts as a failure (0: nothing
+    has come yet). ``strict``: no route is exchanged before it is Up. ``waits``: the session is Established and its
+    routes wait for that. A daemon that does not tell one of these leaves it out.
+    """
+
+    state: str
+    remote_state: str = ""
+    diagnostic: str = ""
+    since: int = 0
+    interval_ms: int = 0
+    detection_ms: int = 0
+    strict: bool = False
+    waits: bool = False
+
+
 class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session as one end reports it. ``state`` is the FSM's name: Idle … Established (RFC 4271 section 8.2.2).
 
     ``hold_time``/``keepalive`` are negotiated seconds (0 = off). ``capabilities`` are the names both sides offered.
-    Counters: ``received`` routes in Adj-RIB-In pre-policy, ``accepted`` post-policy, ``advertised`` in Adj-RIB-Out.
+    ``bfd`` is None for a session without BFD. Counters: ``received`` routes in Adj-RIB-In pre-policy, ``accepted`` post-policy, ``advertised`` in Adj-RIB-Out.
     """
 
     session: str
@@ -39,6 +57,7 @@ class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     stage: str | None = None
     import_policy: str = ""
     export_policy: str = ""
+    bfd: BfdFact | None = None
 
 
 class KernelRoute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,7 +24,9 @@ from peerlab.router.protocol import (
     RefreshSession,
     RemovePeers,
     SendRaw,
+    SetBfd,
     SetPolicy,
+    ShutBfd,
     ShutSession,
     Subscribe,
     WaitFor,
@@ -47,6 +49,8 @@ class Answers:
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            SetBfd: self._set_bfd,
+            ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -74,13 +78,16 @@ class Answers:
             best = [route for route in router.rib.loc_rib(wait.prefix) if route.best]
             found = any(wait.session is None or route.session == wait.session for route in best)
             return found == (wait.what == "best")
-        if wait.what not in ("established", "down", "end-of-rib"):
+        if wait.what not in ("established", "down", "end-of-rib", "bfd-up", "bfd-down"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+                f"cannot wait for {wait.what!r}; "
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best or quiet",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
+        if wait.what in ("bfd-up", "bfd-down"):
+            return router.has_bfd_up(wait.session) == (wait.what == "bfd-up")
         established = router.is_established(wait.session)
         if wait.what == "established":
             return established
@@ -140,6 +147,20 @@ class Answers:
         self._router.remove_peers(
             msgspec.structs.replace(config, peers=staying), request.sessions, request.communication
         )
+        return True
+
+    def _set_bfd(self, request: SetBfd) -> bool:
+        for session in request.peers:
+            self._known(session)
+        config = self._router.config
+        peers = tuple(
+            msgspec.structs.replace(peer, bfd=request.peers.get(peer.session, peer.bfd)) for peer in config.peers
+        )
+        self._router.set_bfd(msgspec.structs.replace(config, peers=peers))
+        return True
+
+    def _shut_bfd(self, request: ShutBfd) -> bool:
+        self._router.shut_bfd(request.session, request.down)
         return True
 
     def _shut(self, request: ShutSession) -> bool:
