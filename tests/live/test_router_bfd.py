@@ -229,7 +229,8 @@ def test_only_a_neighbour_on_the_wire_is_listened_to_and_packets_are_as_the_rfc_
                 assert decode(octets[14 + (20 if v4 else 40) + 8 :]).state is BfdState.UP
             for hops, believed in ((254, False), (255, True)):
                 frame = forged(frames["192.0.2.1"], hops)
-                sent = await lab.runtime.task("b", "peerlab.runtime.frames:raw_send", {"interface": "e0", "frames": [frame]})
+                told_to = {"interface": "e0", "frames": [frame]}
+                sent = await lab.runtime.task("b", "peerlab.runtime.frames:raw_send", told_to)
                 await sent.result()
                 assert await lab.clients["a"].wait("bfd-down", 1.0, session="s4") is believed, hops
 

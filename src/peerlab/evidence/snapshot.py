@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attributes import Address, Family, Prefix
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import RouteFact as RouteFact
 
 
@@ -12,8 +13,8 @@ class BfdFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """BFD of a session as one end reports it. ``state`` and ``remote_state``: AdminDown, Down, Init or Up (RFC 5880).
 
     ``interval_ms`` is what is sent by, before jitter; ``detection_ms`` the silence that counts as a failure (0: nothing
-    has come yet). ``strict``: no route is exchanged before it is Up. ``waits``: the session is Established and its
-    routes wait for that. A daemon that does not tell one of these leaves it out.
+    has come yet). ``waits``: the session is Established and its routes wait for BFD. ``config`` is what was asked for.
+    A daemon that does not tell one of these leaves it out.
     """
 
     state: str
@@ -22,7 +23,7 @@ class BfdFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: int = 0
     interval_ms: int = 0
     detection_ms: int = 0
-    strict: bool = False
+    config: BfdConfig = BfdConfig()
     waits: bool = False
 
 
@@ -30,7 +31,8 @@ class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """A session as one end reports it. ``state`` is the FSM's name: Idle … Established (RFC 4271 section 8.2.2).
 
     ``hold_time``/``keepalive`` are negotiated seconds (0 = off). ``capabilities`` are the names both sides offered.
-    ``bfd`` is None for a session without BFD. Counters: ``received`` routes in Adj-RIB-In pre-policy, ``accepted`` post-policy, ``advertised`` in Adj-RIB-Out.
+    Counters: ``received`` routes in Adj-RIB-In pre-policy, ``accepted`` post-policy, ``advertised`` in Adj-RIB-Out.
+    ``bfd`` is None for a session without BFD.
     """
 
     session: str

@@ -131,7 +131,7 @@ class Liveness:
             since=running.since,
             interval_ms=core.transmit_interval // _MICROSECONDS_PER_MS,
             detection_ms=core.detection_time // _MICROSECONDS_PER_MS,
-            strict=core.config.strict,
+            config=core.config,
         )
 
     # the sockets and the clock

@@ -23,7 +23,9 @@ from peerlab.router.protocol import (
     RefreshSession,
     RemovePeers,
     SendRaw,
+    SetBfd,
     SetPolicy,
+    ShutBfd,
     ShutSession,
     Subscribe,
     WaitFor,
@@ -46,6 +48,8 @@ class BirdAnswers:
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            SetBfd: self._set_bfd,
+            ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -71,13 +75,16 @@ class BirdAnswers:
             best = [route for route in self._rib.loc_rib(wait.prefix) if route.best]
             found = any(wait.session is None or route.session == wait.session for route in best)
             return found == (wait.what == "best")
-        if wait.what not in ("established", "down", "end-of-rib"):
+        if wait.what not in ("established", "down", "end-of-rib", "bfd-up", "bfd-down"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+                f"cannot wait for {wait.what!r}; "
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best or quiet",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
+        if wait.what in ("bfd-up", "bfd-down"):
+            return router.has_bfd_up(wait.session) == (wait.what == "bfd-up")
         if wait.what == "end-of-rib":
             return router.has_end_of_rib(wait.session)
         return router.is_established(wait.session) == (wait.what == "established")
@@ -130,6 +137,24 @@ class BirdAnswers:
         staying = tuple(peer for peer in config.peers if peer.session not in request.sessions)
         self._router.configure(msgspec.structs.replace(config, peers=staying))
         return True
+
+    def _set_bfd(self, request: SetBfd) -> bool:
+        config = self._router.config
+        for session in request.peers:
+            self._router.peer(session)
+        peers = tuple(
+            msgspec.structs.replace(peer, bfd=request.peers.get(peer.session, peer.bfd)) for peer in config.peers
+        )
+        self._router.configure(msgspec.structs.replace(config, peers=peers))
+        return True
+
+    def _shut_bfd(self, request: ShutBfd) -> bool:
+        self._router.peer(request.session)
+        raise RefusedError(
+            "StimulusUnsupported",
+            f"{self._router.config.node} runs BIRD, which cannot put one BFD session into AdminDown; "
+            "let the other end do it",
+        )
 
     def _shut(self, request: ShutSession) -> bool:
         self._router.shut(request.session, request.communication, request.reset)

@@ -18,16 +18,16 @@ from peerlab.bgp.attributes import PathAttributes, Prefix
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.daemons import bird
 from peerlab.daemons.bird import Origination, protocol_name
-from peerlab.daemons.bird_reply import BirdSession, Line, sessions
+from peerlab.daemons.bird_reply import BirdLiveness, BirdSession, Line, liveness, sessions
 from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact
 from peerlab.router.bird_daemon import BirdDaemon
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import READ, Loop
 
-Listener = Callable[[SessionStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice], None]
 
 POKE_EVERY = 0.02
 """Seconds between questions to a BIRD that somebody waits for. Any question ends BIRD's stalls of up to 3 s."""
@@ -51,7 +51,16 @@ _MOVES = (
 )
 """How a line of BIRD's log begins, and the state that it tells of."""
 
-_REASONS = ("Received: ", "Error: ", "Connection lost", "Connection closed", "Link down", "Shutdown requested")
+_REASONS = (
+    "Received: ",
+    "Error: ",
+    "Connection lost",
+    "Connection closed",
+    "Link down",
+    "Shutdown requested",
+    "BFD session down",
+)
+_BFD_MOVE = re.compile(r"Session to (\S+) changed state from (\w+) to (\w+)")
 _SILENT = ("Got KEEPALIVE", "Sending KEEPALIVE")
 _TELLING = frozenset({"RMT", "ERR", "WARN", "BUG", "FATAL", "AUTH"})
 
@@ -66,6 +75,8 @@ class _Record(msgspec.Struct):
     reason: str = ""
     end_of_rib: bool = False
     shut: bool = False
+    bfd: str = "Down"
+    bfd_since: int = 0
 
 
 class BirdRouter:
@@ -173,6 +184,8 @@ class BirdRouter:
         at = int(match[1]) * 1_000_000_000 + int(match[2].ljust(9, "0"))
         level, name, text = match[3], match[4] or "", match[5]
         session = self._sessions.get(name, "")
+        if name == bird.BFD_PROTOCOL:
+            self._follow_bfd(text, at)
         if not text.startswith(_SILENT):
             self._activity += 1
         if level in _TELLING:
@@ -180,6 +193,24 @@ class BirdRouter:
         record = self._records.get(session)
         if record is not None:
             self._follow(record, text, at)
+
+    def _follow_bfd(self, text: str, at: int) -> None:
+        """BIRD tells of BFD by the neighbour's address, without diagnostic and without the neighbour's own state."""
+        match = _BFD_MOVE.fullmatch(text)
+        if match is None:
+            return
+        for record in self._records.values():
+            if record.config.peer_address == match[1] and record.config.bfd is not None:
+                record.bfd, record.bfd_since = match[3], at
+                self._listener(
+                    BfdStateChanged(
+                        at=at,
+                        node=self.config.node,
+                        session=record.config.session,
+                        before=match[2],
+                        after=match[3],
+                    )
+                )
 
     def _follow(self, record: _Record, text: str, at: int) -> None:
         if text == "Got END-OF-RIB":
@@ -221,7 +252,12 @@ class BirdRouter:
     def session_facts(self) -> list[SessionFact]:
         """Every session as BIRD shows it now."""
         shown = self.shown()
-        return [self._fact(record, shown[protocol_name(session)]) for session, record in self._records.items()]
+        has_bfd = any(record.config.bfd is not None for record in self._records.values())
+        alive = liveness(self.ask("show bfd sessions")) if has_bfd else {}
+        return [
+            self._fact(record, shown[protocol_name(session)], alive.get(record.config.peer_address))
+            for session, record in self._records.items()
+        ]
 
     def shown(self) -> dict[str, BirdSession]:
         """BIRD's BGP protocols by name."""
@@ -234,6 +270,11 @@ class BirdRouter:
     def is_established(self, session: str) -> bool:
         """Whether the session is Established. Raises RefusedError for an unknown one."""
         return self._record(session).state == "Established"
+
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        record = self._record(session)
+        return record.config.bfd is not None and record.bfd == "Up"
 
     def has_end_of_rib(self, session: str) -> bool:
         """Whether the session is Established and its peer has sent End-of-RIB."""
@@ -252,7 +293,7 @@ class BirdRouter:
     def _counters(self) -> dict[str, tuple[str, ...]]:
         return {name: one.counters for name, one in self.shown().items()}
 
-    def _fact(self, record: _Record, shown: BirdSession) -> SessionFact:
+    def _fact(self, record: _Record, shown: BirdSession, alive: BirdLiveness | None) -> SessionFact:
         config = record.config
         state = _STATES.get(shown.state, shown.state)
         fact = SessionFact(
@@ -274,6 +315,7 @@ class BirdRouter:
             last_error=record.reason or shown.last_error,
             import_policy=config.import_policy,
             export_policy=config.export_policy,
+            bfd=_bfd_fact(record, alive),
         )
         if state != "Established":
             return fact
@@ -369,6 +411,17 @@ class BirdRouter:
 
     def _path(self, name: PurePath) -> Path:
         return Path(self.config.directory) / name
+
+
+def _bfd_fact(record: _Record, alive: BirdLiveness | None) -> BfdFact | None:
+    if record.config.bfd is None:
+        return None
+    fact = BfdFact(state=record.bfd, since=record.bfd_since, config=record.config.bfd)
+    if alive is None:
+        return fact
+    return msgspec.structs.replace(
+        fact, state=alive.state, interval_ms=alive.interval_ms, detection_ms=alive.detection_ms
+    )
 
 
 def _replace(path: Path, text: str) -> None:

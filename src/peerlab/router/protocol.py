@@ -2,7 +2,8 @@
 
 Frames: 4 octets of length (network order), then one JSON object. A request has ``id`` and ``do``; its answer has the
 same ``id`` and either ``answer`` or ``refused`` (text). After ``subscribe`` the router also sends ``{"notice": …}``
-frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``) in order. Any number of clients may be connected.
+frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``) in order. Any number of clients
+may be connected.
 """
 
 from __future__ import annotations
@@ -147,8 +148,9 @@ class Subscribe(_Request, frozen=True, kw_only=True, tag="subscribe"):
 class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
     """Answer true as soon as the condition holds, or false after ``within`` seconds.
 
-    ``what``: ``established``, ``down``, ``end-of-rib`` (received), ``bfd-up``, ``bfd-down`` for ``session``; ``best``, ``no-best`` for ``prefix``
-    (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send or to decide.
+    ``what``: ``established``, ``down``, ``end-of-rib`` (received), ``bfd-up``, ``bfd-down`` for ``session``; ``best``,
+    ``no-best`` for ``prefix`` (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send
+    or to decide.
     """
 
     what: str

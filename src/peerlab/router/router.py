@@ -90,8 +90,8 @@ class Router:
 
     def stop(self, communication: str = "") -> None:
         """End every session (Cease/2) and take the routes out of the kernel."""
-        self._liveness.stop()
         self._engine.stop(communication)
+        self._liveness.stop()
         if self._interior is not None:
             self._interior.stop()
         if self._fib is not None:
@@ -283,8 +283,8 @@ class Router:
         for session in sessions:
             self._engine.state(session)
         for session in sessions:
-            self._liveness.remove(session)
             self._engine.remove(session, communication)
+            self._liveness.remove(session)
             del self._records[session]
         self._speaker.remove_peers(sessions, time.time_ns())
         self.config = config
@@ -302,11 +302,10 @@ class Router:
             self.notice("not-saved", "", f"in force, but lost when this router restarts: {failure}")
 
     def shut(self, session: str, communication: str, reset: bool) -> None:
-        """Administrative shutdown, which is BFD's too, or reset."""
-        self._engine.state(session)
+        """Administrative shutdown, which is BFD's too, or reset. BGP's word goes first: it says why."""
+        self._engine.shut(session, communication, reset)
         if not reset:
             self._liveness.set_enabled(session, False)
-        self._engine.shut(session, communication, reset)
 
     def open(self, session: str) -> None:
         """End an administrative shutdown."""

@@ -22,7 +22,12 @@ VERBOSE = (
 )
 """tcpdump's own tests that print every field."""
 
-_FLAGS = {"Poll": "poll", "Final": "final", "Demand": "demand", "Control Plane Independent": "control_plane_independent"}
+_FLAGS = {
+    "Poll": "poll",
+    "Final": "final",
+    "Demand": "demand",
+    "Control Plane Independent": "control_plane_independent",
+}
 _WORDS = {"State Up": "Up", "State Down": "Down", "State Init": "Init", "State AdminDown": "AdminDown"}
 
 
