@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from peerlab.bgp import framing
 from peerlab.bgp.bfd_packet import diagnostic_words
 from peerlab.bgp.bfd_session import StateChange
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.effects import Effects
 from peerlab.bgp.framing import MessageType
 from peerlab.bgp.negotiated import Negotiated
@@ -20,6 +20,7 @@ from peerlab.bgp.open import Open, negotiate
 from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
+from peerlab.daemons.router_config import ROUTER, router_json
 from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact
@@ -68,7 +69,9 @@ class Router:
         self._gate = BfdGate()
         self._liveness = Liveness(loop, self._bfd_changed, self.trouble)
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
-        self._interior = Interior(loop, config, self._next_hops_changed, self.trouble) if config.igp else None
+        self._interior = (
+            Interior(loop, config, self._next_hops_changed, self.trouble, tells_costs=False) if config.igp else None
+        )
         self._engine.configure(self._directory / exabgp.CONFIGURATION, config.peers)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
         for peer in config.peers:
@@ -258,6 +261,10 @@ class Router:
         """Whether the session is Established. Raises RefusedError for an unknown one."""
         return self._engine.state(session) == "Established"
 
+    def has_end_of_rib(self, session: str) -> bool:
+        """Whether the session is Established and its peer has sent End-of-RIB."""
+        return self.is_established(session) and self._speaker.counters(session).end_of_rib_received
+
     def add_peers(self, config: RouterConfig, peers: tuple[PeerConfig, ...]) -> None:
         """Run these sessions too; ``config`` is the router's configuration with them."""
         self._speaker.add_peers(peers, config.policies, time.time_ns())
@@ -297,7 +304,7 @@ class Router:
         for peer in config.peers:
             self._records[peer.session].config = peer
         try:
-            save(config, exabgp.ROUTER)
+            save(config, ROUTER)
         except RuntimeFailure as failure:
             self.notice("not-saved", "", f"in force, but lost when this router restarts: {failure}")
 
@@ -312,11 +319,14 @@ class Router:
         self._engine.open(session)
         self._liveness.set_enabled(session, True)
 
-    def set_bfd(self, config: RouterConfig) -> None:
-        """Have BFD watch over the sessions as this configuration says, without a reset of any."""
-        for peer in config.peers:
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset of any."""
+        changed = tuple(
+            msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers
+        )
+        for peer in changed:
             self._liveness.configure(peer)
-        self.configure(config)
+        self.configure(msgspec.structs.replace(self.config, peers=changed))
 
     def shut_bfd(self, session: str, down: bool) -> None:
         """AdminDown for a session's BFD, or up again. Raises RefusedError for a session without BFD."""
@@ -385,7 +395,7 @@ class Router:
         return fact if fact is None else msgspec.structs.replace(fact, waits=self._gate.is_shut(session))
 
 
-_FILES = {exabgp.CONFIGURATION: exabgp.configuration, exabgp.ROUTER: exabgp.router_json}
+_FILES = {exabgp.CONFIGURATION: exabgp.configuration, ROUTER: router_json}
 
 
 def save(config: RouterConfig, *names: PurePath) -> None:
