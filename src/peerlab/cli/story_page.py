@@ -11,8 +11,9 @@ from peerlab.controller.rehearsal import Scene
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.evidence.story_hostile import HostileStimulus
+from peerlab.evidence.story_liveness import LivenessStimulus
 
-STIMULI: tuple[type[StrEnum], ...] = (Stimulus, HostileStimulus)
+STIMULI: tuple[type[StrEnum], ...] = (Stimulus, HostileStimulus, LivenessStimulus)
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""
 
 _HEAD = """# The rehearsal

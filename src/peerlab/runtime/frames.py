@@ -20,6 +20,9 @@ ETH_P_ALL = 3
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 PACKET_OUTGOING = 4
 RECEIVE_BUFFER = 4 << 20
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h, the old layout: two native longs
+_STAMP = struct.Struct("=qq") if struct.calcsize("l") == 8 else struct.Struct("=ll")
+_CONTROL_OCTETS = 64
 ETHER_IPV4, ETHER_ARP, ETHER_IPV6 = 0x0800, 0x0806, 0x86DD
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
@@ -147,7 +150,7 @@ def sniff(
     """Watches an interface (all of the node's if empty) and tells every matching frame.
 
     Ends when told to stop, after ``count`` matches, or after ``seconds``; 0 means never. The first record says
-    that it listens.
+    that it listens. ``at_ns`` of a frame is the kernel's time of it, of the same clock as the tap's.
     """
     wanted = msgspec.convert(filter or {}, FrameFilter)
     if wanted.protocol and wanted.protocol not in PROTOCOLS:
@@ -155,6 +158,7 @@ def sniff(
     deadline = time.monotonic() + seconds if seconds else None
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as watcher:
         watcher.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        watcher.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         watcher.bind((interface, ETH_P_ALL))
         watcher.setblocking(False)
         reporter.emit({"interface": interface})
@@ -170,7 +174,7 @@ def sniff(
                 ended = deadline is not None and time.monotonic() >= deadline
             while not (count and matched >= count):
                 try:
-                    block, address = watcher.recvfrom(65536)
+                    block, control, _, address = watcher.recvmsg(65536, _CONTROL_OCTETS)
                 except BlockingIOError:
                     break
                 seen += 1
@@ -180,7 +184,16 @@ def sniff(
                     matched += 1
                     if with_frames:
                         record = msgspec.to_builtins(frame) | {"interface": address[0], "direction": direction}
-                        reporter.emit(record | {"at_ns": time.time_ns(), "hex": block.hex()})
+                        reporter.emit(record | {"at_ns": _stamp(control), "hex": block.hex()})
             ended = ended or bool(count and matched >= count)
         _, missed = struct.unpack("=II", watcher.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
     return Watched(interface, seen, matched, missed)
+
+
+def _stamp(control: list[tuple[int, int, bytes]]) -> int:
+    """When the kernel saw the frame, nanoseconds since the epoch."""
+    for level, kind, value in control:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(value) >= _STAMP.size:
+            seconds, nanoseconds = _STAMP.unpack_from(value)
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    return time.time_ns()
