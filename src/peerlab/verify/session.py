@@ -225,6 +225,8 @@ CHECKS: tuple[Check, ...] = (
          "trial bfd-admin-down: likewise; state, uptime_kept, frames",
          "trace: UPDATEs of both ends before and after BFD is Up, no NOTIFICATION after AdminDown"),
         scene=Phase.LIVENESS,
+    ),
+    Check(
         "SES-13", "Malformed UPDATE tolerated", PHASE, CRITICAL,
         "Each of 39 malformed attributes withdraws its route or is discarded, as prescribed; the session never ends.",
         "RFC 7606 3, 7; RFC 7607; RFC 9234 5", "each UPDATE, the route behind it, and what a witness is told",
