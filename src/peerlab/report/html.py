@@ -27,6 +27,7 @@ from peerlab.report.html_plot import plots
 from peerlab.report.html_session import SIGNS, WORDS, sessions_of
 from peerlab.report.html_story import chapters
 from peerlab.report.text import WORDS as OUTCOME_WORDS
+from peerlab.topology.model import PeeringRequest
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding, Outcome, Severity
 
@@ -135,11 +136,15 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     seen = f"{len(evidence.trace)} BGP messages on the wires, {len(told)} events, {len(evidence.snapshots)} snapshots"
     gaps = len(evidence.trace.gaps)
     facts.append(("Evidence", f"{seen}{f'; {gaps} gaps in the capture' if gaps else ''}"))
-    for peering in model.peerings:
-        count = len(peering.connections)
-        what = f"{peering.kind} with {peering.peer_as}, {count} {'connection' if count == 1 else 'connections'}"
-        facts.append(("Peering", f"{peering.name}: {what}"))
+    if model.peerings:
+        facts.append(("Peerings", "; ".join(map(_peering, model.peerings))))
     return facts
+
+
+def _peering(peering: PeeringRequest) -> str:
+    count = len(peering.connections)
+    what = f"{peering.kind} with {peering.peer_as}, {count} {'connection' if count == 1 else 'connections'}"
+    return f"{peering.name} ({what})"
 
 
 def _data(value: object) -> Markup:

@@ -269,14 +269,20 @@ def _said(row: Row) -> str:
 
 
 def dump(message: str) -> str:
-    """Octets in rows of sixteen with their offsets, from the hex of a whole message."""
-    shown = message[: 2 * OCTETS_SHOWN]
+    """Octets in rows of sixteen with their offsets and what is ASCII in them, from the hex of a whole message."""
+    octets = bytes.fromhex(message)
+    shown = octets[:OCTETS_SHOWN]
     lines = [
-        f"{start // 2:04x}  {' '.join(shown[n : n + 2] for n in range(start, min(start + 2 * _PER_LINE, len(shown)), 2))}"
-        for start in range(0, len(shown), 2 * _PER_LINE)
+        f"{start:04x}  {row.hex(' '):<{3 * _PER_LINE}} {_ascii(row)}"
+        for start in range(0, len(shown), _PER_LINE)
+        if (row := shown[start : start + _PER_LINE])
     ]
-    more = (len(message) - len(shown)) // 2
+    more = len(octets) - len(shown)
     return "\n".join([*lines, *([f"and {more} octets more"] if more > 0 else [])])
+
+
+def _ascii(row: bytes) -> str:
+    return "".join(chr(octet) if 32 <= octet < 127 else "." for octet in row)
 
 
 def _slug(text: str) -> str:

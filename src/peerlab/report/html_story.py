@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -49,6 +50,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     left: float
     width: float
+    digest: str
     entries: tuple[Entry, ...]
 
 
@@ -87,7 +89,29 @@ def _chapter(phase: str, members: list[Event], begin: int, length: int) -> Chapt
         why=ended.why if ended is not None else "",
         left=round(1000 * (start - begin) / length, 1),
         width=max(round(1000 * (stop - start) / length, 1), 3.0),
+        digest=_digest(members),
         entries=_entries(members, start),
+    )
+
+
+_COUNTED = {
+    "stimulus": ("stimulus", "stimuli"),
+    "up": ("session end Established", "session ends Established"),
+    "down": ("session end lost", "session ends lost"),
+    "azure": ("step of Microsoft.Peering", "steps of Microsoft.Peering"),
+    "policy": ("policy stage", "policy stages"),
+    "fault": ("fault", "faults"),
+    "packets": ("measurement", "measurements"),
+    "snapshot": ("snapshot", "snapshots"),
+}
+"""What a phase's line counts, by the style of what was told."""
+
+
+def _digest(members: Iterable[Event]) -> str:
+    """What happened most in a phase, in figures."""
+    counted = Counter(told.kind for event in members if (told := _tell(event)) is not None)
+    return ", ".join(
+        f"{counted[kind]} {one if counted[kind] == 1 else many}" for kind, (one, many) in _COUNTED.items() if counted[kind]
     )
 
 
@@ -194,7 +218,7 @@ def _tell_story(event: Event) -> _Told | None:
         case happened.FaultInjected():
             return _Told("fault", "fault", f"{event.fault} {event.target} {event.detail}".rstrip(), "{n} faults")
         case happened.FaultCleared():
-            return _Told("fault", "cleared", f"{event.fault} {event.target} mended", "{n} faults mended")
+            return _Told("mended", "cleared", f"{event.fault} {event.target} mended", "{n} faults mended")
         case happened.SnapshotTaken():
             return _Told("snapshot", "", f"snapshot “{event.label}” of the whole lab", "")
         case happened.AddressesChanged():
