@@ -9,6 +9,7 @@ import msgspec
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
 from peerlab.report.graph import svg
+from peerlab.report.layout import layout
 from peerlab.topology.model import LabModel, Session
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.subject import connection_sessions
@@ -40,11 +41,13 @@ class SessionGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sessions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the template shows. ``codes`` has a string per moment with a letter per session, in the order of ``ids``."""
+    """What the template shows. ``codes`` has a string per moment with a letter per session, in the order of ``ids``,
+    ``natural`` is the picture's width at its own size."""
 
     moments: tuple[str, ...]
     chosen: str
     picture: str
+    natural: float
     groups: tuple[SessionGroup, ...]
     ids: tuple[str, ...]
     codes: dict[str, str]
@@ -68,6 +71,7 @@ def sessions_of(evidence: Evidence) -> Sessions:
         moments=moments,
         chosen=chosen,
         picture=svg(model, by_moment.get(chosen, {})),
+        natural=round(layout(model).width),
         groups=tuple(
             SessionGroup(title=title, rows=tuple(_rows(members, by_moment))) for title, members in groups if members
         ),
