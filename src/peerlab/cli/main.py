@@ -14,7 +14,21 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import bundle, fault, inside, labs, machine, operator, rehearse, routing, serve, trace
+from peerlab.cli import (
+    bundle,
+    catalogue,
+    fault,
+    importing,
+    inside,
+    labs,
+    machine,
+    operator,
+    rehearse,
+    routing,
+    serve,
+    sweep,
+    trace,
+)
 from peerlab.cli.output import wants_colour
 from peerlab.errors import InputError, PeerlabError
 from peerlab.topology.mistake import did_you_mean
@@ -25,14 +39,34 @@ DEBUG = "PEERLAB_DEBUG"
 """Environment variable that shows where an error of peerlab itself was raised."""
 
 SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
-    ("The rehearsal", (*rehearse.COMMANDS, *bundle.COMMANDS)),
+    (
+        "The rehearsal",
+        (
+            *rehearse.COMMANDS,
+            *catalogue.COMMANDS,
+            *bundle.COMMANDS,
+            *sweep.COMMANDS,
+        ),
+    ),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
     ("What was on the wires", trace.COMMANDS),
     ("Inside a node", inside.COMMANDS),
     ("Breaking things", fault.COMMANDS),
-    ("Azure's API over a lab", (*serve.COMMANDS, *operator.COMMANDS)),
-    ("Without a lab", machine.COMMANDS),
+    (
+        "Azure's API over a lab",
+        (
+            *serve.COMMANDS,
+            *operator.COMMANDS,
+        ),
+    ),
+    (
+        "Without a lab",
+        (
+            *machine.COMMANDS,
+            *importing.COMMANDS,
+        ),
+    ),
 )
 """The commands in the order in which a person meets them."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from peerlab.cli.bundle import content_of_lab, flush, kept_evidence, write_bundle
+from peerlab.cli.catalogue import checks_of_phases, phase_option
 from peerlab.cli.documents import Documents, document_options
 from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
 from peerlab.cli.output import check_writable, columns, command_word, json_option, run, save, wants_colour
@@ -27,7 +28,7 @@ from peerlab.report.text import verdict_table
 from peerlab.runtime.namespaces import list_labs
 from peerlab.topology.load import load
 from peerlab.topology.mistake import did_you_mean
-from peerlab.verify.catalogue import CATALOGUE, judge_all
+from peerlab.verify.catalogue import CATALOGUE, asked_for, judge_all
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding
 
@@ -150,9 +151,12 @@ def _somebody(evidence: Evidence) -> str:
 @click.command()
 @lab_argument
 @click.option("--id", "ids", multiple=True, help="Only this check; may be given several times.")
+@phase_option
 @click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 @json_option
-def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+def check(
+    lab: str | None, ids: tuple[str, ...], phases: tuple[str, ...], verbose: bool, as_json: bool
+) -> None:
     """Judge a lab's evidence as it stands, running or not.
 
     Exit codes as of `rehearse`.
@@ -160,6 +164,7 @@ def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -
     \b
     Example:  peerlab check peering-service
               peerlab check peering-service --id POL-02 --verbose
+              peerlab check peering-service --phase policy
     """
     known = [one.id for one in CATALOGUE]
     unknown = [one for one in ids if one not in known]
@@ -171,7 +176,9 @@ def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -
     if name in list_labs():
         until = now_ns()
         run(flush(name))
-    findings = judge_all(kept_evidence(LabStore.open(name), until), ids or None)
+    evidence = kept_evidence(LabStore.open(name), until)
+    asked = {one.id for one in asked_for(evidence)} & {one.id for one in checks_of_phases(phases)}
+    findings = judge_all(evidence, asked | set(ids) if phases else ids or None)
     if as_json:
         click.echo(findings_json(findings, name))
     else:
