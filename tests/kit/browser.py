@@ -122,7 +122,8 @@ def browser(scratch: Path) -> Iterator[Browser]:
     place = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"'
     process = subprocess.Popen(
         [
-            "bash", "-c", place, "browser", found, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+            "bash", "-c", place, "browser", found, "--headless=new", "--no-sandbox", "--disable-gpu",
+            "--disable-dev-shm-usage", "--no-first-run",
             "--disable-background-networking", "--hide-scrollbars", f"--user-data-dir={scratch / 'profile'}",
             "--remote-debugging-pipe", "about:blank",
         ],

@@ -169,7 +169,7 @@ def _tell(again: Replay, differences: tuple[Difference, ...], agrees: bool, dige
         click.echo(f"the bundle says: {remark}", err=err)
     for one in differences:
         click.echo(f"{one.check}: {one.what}", err=err or not agrees)
-    version = "" if again.same_version else f"; the bundle was made by peerlab {manifest.peerlab}, this is {__version__}"
+    version = "" if again.same_version else f"; it was made by peerlab {manifest.peerlab}, this is {__version__}"
     counted = f"{len(manifest.files)} files are as the manifest says (its SHA-256: {digest})"
     if agrees:
         click.echo(f"{counted}; {len(again.stored)} stored verdicts stand{version}", err=err)

@@ -99,8 +99,10 @@ def verdict_of(findings: Sequence[Finding]) -> Verdict:
         return Verdict(outcome="fail", word="Failed", sentence=f"{told}.")
     if counted[Outcome.INCONCLUSIVE] or not counted[Outcome.PASS]:
         told = f"{counted[Outcome.INCONCLUSIVE]} of {applicable} checks could not be decided; none failed."
-        return Verdict(outcome="inconclusive", word="Inconclusive", sentence=told if applicable else "Nothing was judged.")
-    return Verdict(outcome="pass", word="Passed", sentence=f"All {applicable} checks that apply to this lab are proven.")
+        told = told if applicable else "Nothing was judged."
+        return Verdict(outcome="inconclusive", word="Inconclusive", sentence=told)
+    told = f"All {applicable} checks that apply to this lab are proven."
+    return Verdict(outcome="pass", word="Passed", sentence=told)
 
 
 def shares_of(findings: Sequence[Finding]) -> tuple[Share, ...]:

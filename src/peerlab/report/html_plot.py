@@ -148,10 +148,11 @@ def _strip(stream: StreamMeasured, lost: Sequence[_Loss], place: Callable[[int],
     told = _lost(stream) + (f", longest {longest:.0f} ms" if lost else "")
     for count, word in ((stream.duplicated, "twice"), (stream.reordered, "out of order"), (stream.stale, "stale")):
         told += f", {count} {word}" if count else ""
+    whole = f"{stream.sent} packets in {(stream.ended - stream.started) / 1e6:.0f} ms"
     return Strip(
         label=f"{stream.source} → {stream.destination}",
         family=stream.family,
-        ran=span(stream.started, stream.ended, f"{stream.sent} packets in {(stream.ended - stream.started) / 1e6:.0f} ms"),
+        ran=span(stream.started, stream.ended, whole),
         lost=tuple(
             span(loss.start, loss.end, f"{loss.packets} packets lost in {(loss.end - loss.start) / 1e6:.1f} ms")
             for loss in lost
@@ -166,7 +167,8 @@ def _lost(stream: StreamMeasured) -> str:
 
 
 def _told(event: FaultInjected | FaultCleared) -> str:
-    return f"{event.fault} {event.target}" if isinstance(event, FaultInjected) else f"{event.fault} cleared {event.target}"
+    cleared = " cleared" if isinstance(event, FaultCleared) else ""
+    return f"{event.fault}{cleared} {event.target}"
 
 
 def _spread(bins: list[float], start: float, end: float, packets: int) -> None:

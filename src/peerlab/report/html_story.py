@@ -110,9 +110,8 @@ _COUNTED = {
 def _digest(members: Iterable[Event]) -> str:
     """What happened most in a phase, in figures."""
     counted = Counter(told.kind for event in members if (told := _tell(event)) is not None)
-    return ", ".join(
-        f"{counted[kind]} {one if counted[kind] == 1 else many}" for kind, (one, many) in _COUNTED.items() if counted[kind]
-    )
+    told = ((counted[kind], one, many) for kind, (one, many) in _COUNTED.items() if counted[kind])
+    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in told)
 
 
 def _entries(members: Iterable[Event], start: int) -> tuple[Entry, ...]:
@@ -198,8 +197,8 @@ def _tell_packets(event: Event) -> _Told | None:
             return _Told("packets", f"stream {event.name.split(':')[0]}", text, "{n} streams measured")
         case happened.PathTraced():
             text = f"{event.source} → {event.destination}: {', '.join(node or '?' for node in event.nodes)}"
-            key = f"path {event.reached}"
-            return _Told("packets", key, text, "{n} paths traced" + ("" if event.reached else ", destination not reached"))
+            missed = "" if event.reached else ", destination not reached"
+            return _Told("packets", f"path {event.reached}", text, "{n} paths traced" + missed)
         case happened.ProbeAnswered():
             text = f"{event.protocol} {event.source} → {event.destination}: {event.received} of {event.sent} answered"
             return _Told("packets", f"probe {event.name}", text, "{n} probes")

@@ -51,8 +51,8 @@ def _action(action: Action) -> str:
     match action:
         case policy.SetLocalPref(value):
             return f"set LOCAL_PREF {value}"
-        case policy.SetMed(value):
-            return "remove MED" if value is None else f"set MED {value}"
+        case policy.SetMed(med):
+            return "remove MED" if med is None else f"set MED {med}"
         case policy.AddCommunities(communities):
             return f"add community {_few(communities)}"
         case policy.RemoveCommunities(patterns):
