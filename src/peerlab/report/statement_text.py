@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from peerlab.bgp import policy
 from peerlab.bgp.policy import Action, AsnRange, Condition, PrefixRange, Statement
 
@@ -45,6 +47,8 @@ def _condition(condition: Condition) -> str:
             return "it carries Only-to-Customer"
         case policy.RpkiIs(states):
             return f"its origin validation is {_few(states)}"
+        case _:
+            return _tag(condition)
 
 
 def _action(action: Action) -> str:
@@ -61,6 +65,15 @@ def _action(action: Action) -> str:
             return f"prepend AS {asn} {times} times"
         case policy.NextHopSelf():
             return "set the next hop to itself"
+        case _:
+            return _tag(action)
+
+
+def _tag(part: Condition | Action) -> str:
+    """A part of the language that has no words here: its own name and what it is given."""
+    told = msgspec.to_builtins(part)
+    given = ", ".join(f"{name} {value}" for name, value in told.items() if name not in ("match", "do"))
+    return f"{str(part.__struct_config__.tag).replace('-', ' ')} {given}".rstrip()
 
 
 def _is(invert: bool) -> str:
