@@ -11,6 +11,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -159,12 +160,22 @@ def _source(name: str) -> str:
     return resources.files("peerlab").joinpath("configs", *name.split("/")).read_text("utf-8")
 
 
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of text: a peer's words must not rewrite the line around."""
+
+
+def _visible(value: object) -> object:
+    """What is said by others without what cannot be seen."""
+    return value if isinstance(value, Markup) else _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     """Every value is escaped; an undefined one is an error."""
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -124,7 +124,7 @@ def _plot(name: str, streams: Sequence[StreamMeasured], events: Iterable[Event])
         lost=missing,
         worst=f"{worst.source} → {worst.destination} {worst.family}: {_lost(worst)}" if missing else "",
         interval=f"{step / 1e6:.3g} ms",
-        most=round(most, 1),
+        most=round(most, 2),
         strips=tuple(strips),
         bars=tuple(
             Bar(

@@ -201,7 +201,7 @@ def test_much_evidence_is_counted() -> None:
 
 def test_expectations_share_an_id_and_not_an_anchor() -> None:
     read = of(*(finding("EXPECT", Outcome.PASS, title=f"number {n}") for n in range(3)))
-    ids = [d.attributes["id"] for d in read.root.every("details") if "id" in d.attributes and "check" in d.attributes["id"]]
+    ids = [d.attributes["id"] for d in read.root.every("details") if d.attributes.get("id", "").startswith("check")]
     assert ids == ["check-expect", "check-expect-2", "check-expect-3"]
 
 
@@ -227,7 +227,8 @@ def test_what_anybody_said_is_text(said: str) -> None:
         StimulusApplied(at=2, stimulus=said, node=said, detail={said: [said]}),
         StimulusApplied(at=3, stimulus=said, node=said, detail={said: {said: said}}),
         StreamMeasured(
-            at=9, name=said, source=said, destination=said, family=said, rate_hz=1, sent=9, received=4, started=4, ended=8
+            at=9, name=said, source=said, destination=said, family=said, rate_hz=1, sent=9, received=4, started=4,
+            ended=8, last=6,
         ),
         PhaseEnded(at=10, phase=said, ok=False, why=said),
     )
@@ -243,9 +244,9 @@ def test_what_anybody_said_is_text(said: str) -> None:
     assert read.mistakes == []
     assert len(read.root.every("script")) == 2 and not read.root.every("img") and not read.root.every("b", class_="x")
     assert not [e for e in read.root.every() if any(name.startswith("on") for name in e.attributes)]
-    plain = said.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    plain = re.sub("[\u202e\0]", "\N{REPLACEMENT CHARACTER}", said)
     (item,) = read.root.every("li", class_="finding")
-    assert said in item.text or plain in item.text
+    assert plain in item.text
 
 
 def test_an_empty_lab_has_a_page() -> None:
