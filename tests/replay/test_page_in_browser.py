@@ -64,8 +64,9 @@ def test_nothing_is_wider_than_the_screen_and_no_script_complains(
     chromium.open(file, width, dark)
     ask(chromium, "document.querySelectorAll('details').forEach(one => { one.open = true; });")
     assert chromium.value("document.documentElement.scrollWidth") == width
-    beyond = """Array.from(document.querySelectorAll('body *')).filter(one => !one.closest('.scroll, pre, .skip, .unseen')
-        && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.tagName + '.' + one.className).slice(0, 5)"""
+    beyond = """Array.from(document.querySelectorAll('body *')).filter(one =>
+        !one.closest('.scroll, pre, .skip, .unseen') && one.getBoundingClientRect().right > innerWidth + 1)
+        .map(one => one.tagName + '.' + one.className).slice(0, 5)"""
     assert chromium.value(beyond) == []
     assert chromium.complaints == []
 
@@ -80,7 +81,8 @@ def test_text_can_be_read_in_both_themes(chromium: Browser, file: Path) -> None:
         const octets = (colours) => { canvas.clearRect(0, 0, 1, 1); for (const colour of colours) {
           canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); } return canvas.getImageData(0, 0, 1, 1).data; };
         const light = (d) => { const [r, g, b] = [0, 1, 2].map(n => { const v = d[n] / 255;
-          return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126*r + 0.7152*g + 0.0722*b; };
+          return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
         const behind = []; for (let at = one; at; at = at.parentElement) {
           behind.unshift(getComputedStyle(at).backgroundColor); }
         const a = light(octets(behind)), b = light(octets([...behind, getComputedStyle(one).color]));

@@ -1,4 +1,4 @@
-"""A recorded rehearsal judged again on any machine: its verdicts stand, and they do not stand without their evidence."""
+"""A recorded rehearsal judged again on any machine: its verdicts stand, and do not stand without their evidence."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_no_flipped_byte_of_the_zip_goes_unnoticed() -> None:
 
 def test_a_future_format_is_said_to_be_one(tmp_path: Path) -> None:
     future = files()[MANIFEST].replace(b'"format": 1', b'"format": 2')
-    with pytest.raises(BundleTooNew, match="format 2, this peerlab .* knows formats up to 1"):
+    with pytest.raises(BundleTooNew, match=r"format 2, this peerlab .* knows formats up to 1"):
         replay({**files(), MANIFEST: future})
 
 

@@ -110,8 +110,8 @@ _COUNTED = {
 def _digest(members: Iterable[Event]) -> str:
     """What happened most in a phase, in figures."""
     counted = Counter(told.kind for event in members if (told := _tell(event)) is not None)
-    told = ((counted[kind], one, many) for kind, (one, many) in _COUNTED.items() if counted[kind])
-    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in told)
+    said = ((counted[kind], one, many) for kind, (one, many) in _COUNTED.items() if counted[kind])
+    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in said)
 
 
 def _entries(members: Iterable[Event], start: int) -> tuple[Entry, ...]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -109,7 +110,7 @@ def test_only_the_one_script_may_run(read: Page) -> None:
 def test_the_headings_go_down_one_step_at_a_time(read: Page) -> None:
     levels = [int(e.tag[1]) for e in read.root.every() if re.fullmatch(r"h[1-6]", e.tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_what_can_be_operated_has_a_name(read: Page) -> None:
@@ -196,7 +197,8 @@ def test_much_evidence_is_counted() -> None:
     many = finding("A-1", Outcome.PASS, exhibits=tuple(exhibit(n) for n in range(100)))
     read = of(many)
     (item,) = read.root.every("li", class_="finding")
-    assert len(item.every("ol", class_="exhibits")[0].every("li")) == 25 and "and 75 more in findings.json" in item.text
+    assert len(item.every("ol", class_="exhibits")[0].every("li")) == 25
+    assert "and 75 more in findings.json" in item.text
 
 
 def test_expectations_share_an_id_and_not_an_anchor() -> None:
@@ -211,7 +213,8 @@ HOSTILE = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(1)>",
     "</script><script>alert(1)</script>",
-    "</style><b>", "{{ 7 * 7 }}", "{% raw %}", "{n} {0} {x!r}", "]]>", "<!--", "&lt;b&gt;", "' onmouseover='x", "\u202e\0",
+    "</style><b>", "{{ 7 * 7 }}", "{% raw %}", "{n} {0} {x!r}", "]]>", "<!--", "&lt;b&gt;",
+    "' onmouseover='x", "\u202e\0",
 ]  # fmt: skip
 
 

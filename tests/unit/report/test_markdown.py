@@ -30,7 +30,10 @@ def test_the_worst_verdict_is_the_sign(findings: tuple[Finding, ...], sign: str)
     assert markdown(findings, "x").startswith(f"## {sign} peerlab")
 
 
-@pytest.mark.parametrize("said", ["a | b", "<script>alert(1)</script>", "[x](javascript:1)", "`code`", "# x\n\n- y", "~~z~~"])
+SAID = ["a | b", "<script>alert(1)</script>", "[x](javascript:1)", "`code`", "# x\n\n- y", "~~z~~"]
+
+
+@pytest.mark.parametrize("said", SAID)
 def test_what_a_peer_said_is_text(said: str) -> None:
     text = markdown((finding("A-1", Outcome.FAIL, said, missing=(said,), witness=exhibit(1)),), said)
     rows = [line for line in text.splitlines() if line.startswith("| A-1")]
