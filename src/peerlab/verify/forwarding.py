@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import pairwise
 
 from peerlab.bgp.attributes import Family
@@ -21,12 +22,17 @@ def lookup(node: NodeSnapshot, address: str) -> KernelRoute | None:
     """The kernel's route for an address: the longest prefix that holds it."""
     target = ip_address(address)
     best: KernelRoute | None = None
+    longest = -1
     for route in node.kernel:
-        network = ip_network(route.prefix)
-        held = network.version == target.version and target in network
-        if held and (best is None or network.prefixlen > ip_network(best.prefix).prefixlen):
-            best = route
+        network = _network(route.prefix)
+        if network.version == target.version and network.prefixlen > longest and target in network:
+            best, longest = route, network.prefixlen
     return best
+
+
+@lru_cache(maxsize=1 << 14)
+def _network(prefix: str) -> IPv4Network | IPv6Network:
+    return ip_network(prefix)
 
 
 def expected_gateway(node: NodeSnapshot, next_hop: str) -> str | None:
