@@ -11,7 +11,7 @@ from peerlab.controller import fault, probing
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
 from peerlab.controller.short_turn_up import turn_up_all
 from peerlab.errors import RefusedError, TimedOut
-from peerlab.evidence.events import LabConverged
+from peerlab.evidence.events import LabConverged, PathTraced
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
 from peerlab.evidence.trace import Trace, TraceReader
@@ -193,7 +193,7 @@ class SweepCell:
         except TimedOut as error:
             late.append(str(error))
 
-    async def _trace(self, source: str, target: str, family: Family) -> probing.PathTraced:
+    async def _trace(self, source: str, target: str, family: Family) -> PathTraced:
         return await probing.trace(self.lab, Moment.ALLOWED, source, target, family)
 
     async def _captured(self, until: int) -> Trace:

@@ -80,7 +80,7 @@ def left_of(model: LabModel, case: Case) -> Survivors:
 
 
 def traced_pairs(model: LabModel, reachable: frozenset[tuple[str, str, Family]]) -> list[tuple[str, str, Family]]:
-    """Reachable pairs through which packets are sent: services and customers, both ways; all where there is no cloud."""
+    """Pairs through which packets are sent: services and customers, both ways; all where there is no cloud."""
     services = set(hosts(model, cloud=True))
     if not services:
         return sorted(reachable)
