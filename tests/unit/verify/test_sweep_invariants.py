@@ -11,7 +11,7 @@ from unit.verify.sweep_world import LINK, MODEL, look, node, run
 from peerlab.bgp.attributes import Address, Family, Prefix
 from peerlab.evidence.events import PathTraced
 from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, Snapshot
-from peerlab.topology.load import load
+from peerlab.topology.load import load, load_text
 from peerlab.verify.catalogue import CATALOGUE
 from peerlab.verify.finding import Finding, Outcome
 from peerlab.verify.outage import Case
@@ -161,6 +161,18 @@ def test_the_settled_lab_is_shown_to_the_catalogue_without_the_routers_that_are_
     found = {f.check: f for f in judge_run(played)}
     assert set(SWEPT) <= set(found)
     assert (found["VAL-15"].outcome is Outcome.FAIL) is not dead, found["VAL-15"]
+
+
+def test_what_is_not_there_is_no_subject_and_no_proof() -> None:
+    gone = {name: NodeSnapshot(node=name, dead="it is out") for name in ("r1", "r2")}
+    found = verdicts(run("router:r1,router:r2", settled=look("settled", 200, **gone)))
+    assert found["SWP-01"].outcome is Outcome.NOT_APPLICABLE
+    lonely = load_text("name: x\nases:\n  one: {asn: 64500, role: isp, routers: {r1: }}\n", "x.yaml")
+    alone = Snapshot(label="x", at=1, nodes={"r1": NodeSnapshot(node="r1")})
+    played = run("", model=lonely, settled=alone, before=alone, baseline=alone, restored=alone)
+    assert {c: f.outcome for c, f in verdicts(played).items()} == {
+        **dict.fromkeys(OWN, Outcome.NOT_APPLICABLE), "SWP-06": Outcome.PASS,
+    }  # fmt: skip
 
 
 def test_families_are_judged_apart() -> None:
