@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import pairwise
 
 from peerlab.bgp.attributes import Family
@@ -12,7 +10,7 @@ from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot
 from peerlab.topology.model import LabModel, NodeKind
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import events
-from peerlab.verify.subject import family_of, is_cloud, owner_of
+from peerlab.verify.subject import family_of, host, is_cloud, network, owner_of
 
 BGP = frozenset({186, 12})
 """Kernel protocol numbers of BGP routes: RTPROT_BGP, and RTPROT_BIRD, which BIRD gives to all that it installs."""
@@ -20,19 +18,14 @@ BGP = frozenset({186, 12})
 
 def lookup(node: NodeSnapshot, address: str) -> KernelRoute | None:
     """The kernel's route for an address: the longest prefix that holds it."""
-    target = ip_address(address)
+    target = host(address)
     best: KernelRoute | None = None
-    longest = -1
     for route in node.kernel:
-        network = _network(route.prefix)
-        if network.version == target.version and network.prefixlen > longest and target in network:
-            best, longest = route, network.prefixlen
+        covered = network(route.prefix)
+        held = covered.version == target.version and target in covered
+        if held and (best is None or covered.prefixlen > network(best.prefix).prefixlen):
+            best = route
     return best
-
-
-@lru_cache(maxsize=1 << 14)
-def _network(prefix: str) -> IPv4Network | IPv6Network:
-    return ip_network(prefix)
 
 
 def expected_gateway(node: NodeSnapshot, next_hop: str) -> str | None:
