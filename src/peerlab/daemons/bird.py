@@ -34,6 +34,8 @@ IGP_PROTOCOL = 200
 IGP_BASE = 512
 """Kernel metric of an interior route of cost 0 (``router.fib.METRICS``)."""
 
+TELLS_END_OF_RIB = True
+
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
 
