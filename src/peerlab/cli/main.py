@@ -18,6 +18,7 @@ from peerlab.cli import (
     bundle,
     catalogue,
     fault,
+    hostile,
     importing,
     inside,
     labs,
@@ -53,7 +54,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("What the routers know", routing.COMMANDS),
     ("What was on the wires", (*trace.COMMANDS, *quarantine.COMMANDS)),
     ("Inside a node", inside.COMMANDS),
-    ("Breaking things", fault.COMMANDS),
+    ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS)),
     (
         "Azure's API over a lab",
         (

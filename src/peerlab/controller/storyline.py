@@ -8,6 +8,7 @@ from peerlab.controller import (
     failover,
     hostile,
     link_test,
+    liveness,
     peering_service,
     policy_stimulus,
     quarantine,
@@ -41,6 +42,13 @@ SCENES: tuple[Scene, ...] = (
     ),
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
+    Scene(
+        Phase.LIVENESS,
+        liveness.watch_over,
+        (Phase.ALLOW,),
+        "BFD: no route before it is Up, AdminDown, paths that fail in one direction",
+        conformance=True,
+    ),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
     Scene(
         Phase.DEPROVISION, deprovision.deprovision, (Phase.ALLOW,), "one peering is drained, removed, turned up again"

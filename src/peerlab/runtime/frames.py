@@ -197,7 +197,7 @@ def sniff(
     """Watches an interface (all of the node's if empty) and tells every matching frame.
 
     Ends when told to stop, after ``count`` matches, or after ``seconds``; 0 means never. The first record says
-    that it listens.
+    that it listens. ``at_ns`` of a frame is the kernel's time of it, of the same clock as the tap's.
     """
     wanted = msgspec.convert(filter or {}, FrameFilter)
     if wanted.protocol and wanted.protocol not in PROTOCOLS:
