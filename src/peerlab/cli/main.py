@@ -24,6 +24,7 @@ from peerlab.cli import (
     labs,
     machine,
     operator,
+    quarantine,
     rehearse,
     routing,
     serve,
@@ -51,7 +52,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
-    ("What was on the wires", trace.COMMANDS),
+    ("What was on the wires", (*trace.COMMANDS, *quarantine.COMMANDS)),
     ("Inside a node", inside.COMMANDS),
     ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS)),
     (

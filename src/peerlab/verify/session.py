@@ -9,6 +9,7 @@ from peerlab.topology.model import ConnectionRequest, LabModel, PeeringKind, Ses
 from peerlab.verify.check import CRITICAL, MAJOR, MINOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
+from peerlab.verify.liveness import judge_gate
 from peerlab.verify.reading import session_at, snapshot
 from peerlab.verify.session_agreement import judge_capabilities, judge_four_octet_as, judge_timers
 from peerlab.verify.session_hostile import (
@@ -213,6 +214,17 @@ CHECKS: tuple[Check, ...] = (
         "RFC 5082 3; RFC 7454 5.2", "two trials, the wire", no_connection, judge_gtsm,
         ("trial ttl-full: established, ttl_seen", "trial ttl-lowered: session, established, attempts",
          "trace: no message in the lowered trial"),
+    ),
+    Check(
+        "SES-12", "BFD gate", PHASE, CRITICAL,
+        "Where BFD is required no route is exchanged until BFD is Up; intervals as agreed; "
+        "AdminDown does not kill BGP.",
+        "MS voice FAQ; RFC 5880-5882", "BFD and BGP on the wire of an examiner's session", no_connection, judge_gate,
+        ("trial bfd-gate: session, peer, addresses, interval_ms, multiplier; established, held_received, "
+         "held_advertised, bfd_up, received, frames",
+         "trial bfd-admin-down: likewise; state, uptime_kept, frames",
+         "trace: UPDATEs of both ends before and after BFD is Up, no NOTIFICATION after AdminDown"),
+        scene=Phase.LIVENESS,
     ),
     Check(
         "SES-13", "Malformed UPDATE tolerated", PHASE, CRITICAL,

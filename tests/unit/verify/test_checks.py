@@ -15,6 +15,8 @@ from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_hostile import HOSTILE_ROWS
 from verify_rows_link import LINK_ROWS
+from verify_rows_liveness import LIVENESS_ROWS
+from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
@@ -31,12 +33,14 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding, Outcome
 
 ROWS: tuple[Row, ...] = (
+    *PHYSICAL_ROWS,
     *LINK_ROWS,
     *SESSION_ROWS,
     *POLICY_ROWS,
     *VALIDATION_ROWS,
     *ROUTING_ROWS,
     *FAILOVER_ROWS,
+    *LIVENESS_ROWS,
     *SECURITY_ROWS,
     *TELEMETRY_ROWS,
     *DEPROVISION_ROWS,
