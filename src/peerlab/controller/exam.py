@@ -154,8 +154,9 @@ class Exam:
     def applied(self, stimulus: StrEnum, node: str, session: str, **detail: object) -> int:
         """Write down what is done on purpose, before it is done. Returns when that was."""
         at = now_ns()
+        whole = {"session": session, **self.also, **detail}
         self.rehearsal.lab.record(
-            StimulusApplied(at=at, stimulus=stimulus, node=node, session=session, detail={"session": session, **self.also, **detail})
+            StimulusApplied(at=at, stimulus=stimulus, node=node, session=session, detail=whole)
         )
         return at
 
