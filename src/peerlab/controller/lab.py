@@ -22,6 +22,7 @@ from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
+    BfdStateChanged,
     Event,
     LabConverged,
     LabCreated,
@@ -219,7 +220,7 @@ class Lab:
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
-        event = msgspec.convert(notice, SessionStateChanged | RouterNotice)
+        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice)
         if isinstance(event, SessionStateChanged):
             self._states[node, event.session] = event.after
         self._record_unasked(event)

@@ -96,6 +96,21 @@ class SessionStateChanged(_Event, frozen=True, kw_only=True, tag="session-state-
     reason: str = ""
 
 
+class BfdStateChanged(_Event, frozen=True, kw_only=True, tag="bfd-state-changed"):
+    """A router reports a change of a session's BFD state (RFC 5880: AdminDown, Down, Init, Up).
+
+    ``remote`` is the peer's state as it said last. ``path_failed``: BGP was told that its path is broken (RFC 5882).
+    """
+
+    node: str
+    session: str
+    before: str
+    after: str
+    diagnostic: str = ""
+    remote: str = ""
+    path_failed: bool = False
+
+
 class PolicyStageChanged(_Event, frozen=True, kw_only=True, tag="policy-stage-changed"):
     """An edge router confirmed that a session's policy stage is in force."""
 
@@ -255,6 +270,7 @@ Event = (
     | ResourceChanged
     | MailSent
     | SessionStateChanged
+    | BfdStateChanged
     | PolicyStageChanged
     | LinkTested
     | AddressesChanged

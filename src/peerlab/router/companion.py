@@ -9,27 +9,27 @@ to one daemon is its driver (``router.companion_driver``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
 from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact
 from peerlab.router.companion_child import Child
-from peerlab.router.companion_driver import Driver, Shown, Watching
+from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import READ, Loop
 from peerlab.router.rib_views import RibViews
 from peerlab.topology.model import NodeKind
 
-Listener = Callable[[SessionStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice], None]
 
 POKE_EVERY = 0.02
 """Seconds between looks at a daemon that somebody waits for."""
@@ -50,6 +50,8 @@ class _Record(msgspec.Struct):
     reason: str = ""
     end_of_rib: bool = False
     shut: bool = False
+    bfd: str = "Down"
+    bfd_since: int = 0
 
 
 class Companion:
@@ -193,6 +195,15 @@ class Companion:
             )
         )
 
+    def bfd_moved(self, session: str, before: str, after: str, at: int) -> None:
+        """The session's BFD went from one state to another."""
+        record = self._records.get(session)
+        if record is not None and record.config.bfd is not None:
+            record.bfd, record.bfd_since = after, at
+            self._listener(
+                BfdStateChanged(at=at, node=self.config.node, session=session, before=before, after=after)
+            )
+
     # what people ask
 
     def sessions(self) -> list[SessionFact]:
@@ -211,6 +222,11 @@ class Companion:
     def has_end_of_rib(self, session: str) -> bool:
         """Whether the session is Established and its peer has sent End-of-RIB."""
         return self.is_established(session) and self._record(session).end_of_rib
+
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        record = self._record(session)
+        return record.config.bfd is not None and record.bfd == "Up"
 
     def _record(self, session: str | None) -> _Record:
         record = self._records.get(session or "")
@@ -239,6 +255,7 @@ class Companion:
             last_error=record.reason or shown.last_error,
             import_policy=config.import_policy,
             export_policy=config.export_policy,
+            bfd=_bfd_fact(record, shown.bfd),
         )
         if shown.state != "Established":
             return fact
@@ -273,6 +290,19 @@ class Companion:
                 self._records[peer.session].config = peer
             self._write()
             raise
+
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset."""
+        changed = (msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers)
+        self.configure(msgspec.structs.replace(self.config, peers=tuple(changed)))
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """No daemon here can put one BFD session into AdminDown. Raises RefusedError."""
+        raise RefusedError(
+            "StimulusUnsupported",
+            f"{self.config.node} runs {self.title}, which cannot put one BFD session into AdminDown; "
+            "let the other end do it",
+        )
 
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown (Cease/2), or reset (Cease/4), with a text for the peer (RFC 9003)."""
@@ -331,6 +361,17 @@ class Companion:
         daemon = daemon_of(NodeKind(config.kind))
         for name, text in daemon.files(config, shut, self._originated).items():
             _replace(self.directory / name, text)
+
+
+def _bfd_fact(record: _Record, shown: ShownBfd | None) -> BfdFact | None:
+    if record.config.bfd is None:
+        return None
+    fact = BfdFact(state=record.bfd, since=record.bfd_since, config=record.config.bfd)
+    if shown is None:
+        return fact
+    return msgspec.structs.replace(
+        fact, state=shown.state, interval_ms=shown.interval_ms, detection_ms=shown.detection_ms
+    )
 
 
 def _replace(path: Path, text: str) -> None:

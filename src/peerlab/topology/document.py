@@ -151,6 +151,17 @@ class EndWords(_Words, frozen=True, kw_only=True):
     """Refuse a peer that announces no role."""
 
 
+class BfdWords(_Words, frozen=True, kw_only=True):
+    """BFD for a session (RFC 5880 to 5882). An empty ``bfd:`` means all of the defaults."""
+
+    interval_ms: int = 300
+    """Milliseconds between control packets, sent and demanded alike; 10 to 60000."""
+    multiplier: int = 3
+    """How many of the other end's packets may be missing before the path counts as broken; 1 to 255."""
+    strict: bool | None = None
+    """Exchange no route before BFD is Up; without this key: on connections of a Voice peering, and nowhere else."""
+
+
 class SessionWords(_Words, frozen=True, kw_only=True):
     """Options of the BGP sessions of a link, a LAN pair or a connection."""
 
@@ -162,6 +173,8 @@ class SessionWords(_Words, frozen=True, kw_only=True):
     """TCP-MD5 key (RFC 2385), 1 to 80 characters. Microsoft does not support MD5."""
     gtsm: bool = False
     """Send TTL 255 and accept nothing less (RFC 5082)."""
+    bfd: BfdWords | None = None
+    """Watch over these sessions with BFD; without this key: only where Microsoft demands it, for Voice."""
     ends: dict[str, EndWords] = {}
     """Options of one end, by router name."""
 
