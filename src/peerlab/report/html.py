@@ -30,7 +30,6 @@ from peerlab.report.html_story import chapters
 from peerlab.report.text import WORDS as OUTCOME_WORDS
 from peerlab.topology.model import PeeringRequest
 from peerlab.verify.evidence import Evidence
-<<<<<<< HEAD
 from peerlab.verify.finding import Finding, Outcome, Severity
 
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?", Outcome.NOT_APPLICABLE: "–"}
@@ -183,11 +182,3 @@ def _environment() -> jinja2.Environment:
     )
 
 
-=======
-from peerlab.verify.finding import Finding
-
-
-def page(content: Content, evidence: Evidence, findings: tuple[Finding, ...]) -> str:
-    """."""
-    return "<!doctype html>"
->>>>>>> main
