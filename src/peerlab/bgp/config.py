@@ -13,6 +13,17 @@ from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import Policy
 
 
+class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD for one session (RFC 5880, 5881, 5882): an interval in milliseconds, sent and demanded alike.
+
+    ``strict``: no route is exchanged before BFD is Up; without it BFD only ends a session whose path fails.
+    """
+
+    interval_ms: int = 300
+    multiplier: int = 3
+    strict: bool = False
+
+
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One session as the router that runs it must know it. ``session`` is the model's session id.
 
@@ -23,7 +34,8 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     An end that is not ``passive`` opens the connection; with ``listening`` it takes one besides, as routers outside of
     a laboratory do, and collisions are resolved (RFC 4271 section 6.8). ``send_hold_time`` is how many seconds nothing
-    may get through to the peer before the session ends (RFC 9687), None for the RFC's default.
+    may get through to the peer before the session ends (RFC 9687), None for the RFC's default. ``bfd`` None: nothing
+    but BGP watches over the session.
     """
 
     session: str
@@ -52,6 +64,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     four_octet_as: bool = True
     listening: bool = False
     send_hold_time: float | None = None
+    bfd: BfdConfig | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
 from peerlab.topology.model import LabModel, NodeKind, Session
@@ -39,12 +40,14 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What was observed: nodes, links, routers that run, and the policies in force at each end."""
+    """What was observed: nodes, links, routers that run, the policies in force at each end, and its BFD."""
 
     nodes: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     ends: dict[str, dict[str, tuple[str, str]]] = {}
+    bfd: dict[End, BfdConfig] = {}
+    """BFD as it is configured at each end that has it."""
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
@@ -104,7 +107,24 @@ class ChangePolicy(_Step, frozen=True, kw_only=True, tag="change-policy"):
     export_policy: str
 
 
-Step = CreateNode | DeleteNode | CreateLink | DeleteLink | StartRouter | AddSession | RemoveSession | ChangePolicy
+class ChangeBfd(_Step, frozen=True, kw_only=True, tag="change-bfd"):
+    """Begin, end or change BFD at a session's end, without a reset."""
+
+    node: str
+    session: str
+
+
+Step = (
+    CreateNode
+    | DeleteNode
+    | CreateLink
+    | DeleteLink
+    | StartRouter
+    | AddSession
+    | RemoveSession
+    | ChangePolicy
+    | ChangeBfd
+)
 
 
 def versioned(policy: Policy) -> Policy:
@@ -116,10 +136,11 @@ def versioned(policy: Policy) -> Policy:
 
 
 class DesiredEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """A session's end as it should be, policies versioned."""
+    """A session's end as it should be, policies versioned. ``bfd`` is in force whatever ``configuration`` says."""
 
     import_policy: Policy
     export_policy: Policy
+    bfd: BfdConfig | None = None
     configuration: dict[str, Any] = {}
 
 
@@ -137,11 +158,14 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
             ends[end.node, session.id] = DesiredEnd(
                 import_policy=versioned(model.policies[end.import_policy]),
                 export_policy=versioned(model.policies[end.export_policy]),
+                bfd=session.bfd,
             )
+    bfd = {session.id: session.bfd for session in model.sessions}
     for wanted in intent.ends:
         ends[wanted.node, wanted.session] = DesiredEnd(
             import_policy=versioned(wanted.import_policy),
             export_policy=versioned(wanted.export_policy),
+            bfd=wanted.configuration.get("bfd", bfd.get(wanted.session)),
             configuration=wanted.configuration,
         )
     for absent in intent.absent:
@@ -210,7 +234,8 @@ def _session_changes(
         if observed is None:
             active = not _is_passive(model.session(session_id), node)
             additions.append((active, AddSession(node=node, session=session_id, why="not configured")))
-        elif observed != names:
+            continue
+        if observed != names:
             yield ChangePolicy(
                 node=node,
                 session=session_id,
@@ -218,7 +243,17 @@ def _session_changes(
                 export_policy=names[1],
                 why=f"in force: import {observed[0]}, export {observed[1]}",
             )
+        has = view.bfd.get((node, session_id))
+        if has != wanted.bfd:
+            yield ChangeBfd(node=node, session=session_id, why=f"in force: {bfd_words(has)}")
     yield from (step for _, step in sorted(additions, key=lambda pair: pair[0]))
+
+
+def bfd_words(bfd: BfdConfig | None) -> str:
+    """BFD's configuration for people: ``300 ms x 3, strict``."""
+    if bfd is None:
+        return "no BFD"
+    return f"{bfd.interval_ms} ms x {bfd.multiplier}" + (", strict" if bfd.strict else "")
 
 
 def _is_passive(session: Session, node: str) -> bool:

@@ -187,6 +187,8 @@ async def streams(lab: Lab, plans: Sequence[StreamPlan]) -> AsyncIterator[list[S
                 reordered=rx["reordered"],
                 started=tx["started_ns"],
                 ended=tx["ended_ns"],
+                last=rx["last_ns"],
+                stale=rx["stale"],
                 gaps=tuple((gap[0], gap[1], gap[2]) for gap in rx["gaps"]),
             )
             measured.append(event)

@@ -87,6 +87,7 @@ def peer_config(model: LabModel, session: Session, node: str, import_policy: str
         enforce_first_as=local.relation is not Relation.ROUTE_SERVER,
         next_hop_self=local.next_hop_self,
         interface=local.interface,
+        bfd=session.bfd,
     )
 
 

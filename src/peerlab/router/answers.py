@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.errors import RefusedError
 from peerlab.evidence.snapshot import SessionFact
@@ -20,7 +21,9 @@ from peerlab.router.protocol import (
     RefreshSession,
     RemovePeers,
     SendRaw,
+    SetBfd,
     SetPolicy,
+    ShutBfd,
     ShutSession,
     Subscribe,
     WaitFor,
@@ -55,6 +58,18 @@ class Answering(Protocol):
         """Whether it is, and its peer has sent End-of-RIB."""
         ...
 
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        ...
+
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset."""
+        ...
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """AdminDown for a session's BFD, or up again. Raises RefusedError where that cannot be."""
+        ...
+
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown, or reset."""
         ...
@@ -81,6 +96,8 @@ class Answers(ABC):
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            SetBfd: self._set_bfd,
+            ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -106,13 +123,16 @@ class Answers(ABC):
             best = [route for route in router.rib.loc_rib(wait.prefix) if route.best]
             found = any(wait.session is None or route.session == wait.session for route in best)
             return found == (wait.what == "best")
-        if wait.what not in ("established", "down", "end-of-rib"):
+        if wait.what not in ("established", "down", "end-of-rib", "bfd-up", "bfd-down"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+                f"cannot wait for {wait.what!r}; "
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best or quiet",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
+        if wait.what in ("bfd-up", "bfd-down"):
+            return router.has_bfd_up(wait.session) == (wait.what == "bfd-up")
         if wait.what == "end-of-rib":
             return router.has_end_of_rib(wait.session)
         return router.is_established(wait.session) == (wait.what == "established")
@@ -141,6 +161,17 @@ class Answers(ABC):
 
     def _explain(self, request: Explain) -> Explanation:
         return self._asked.rib.explain(request.prefix)
+
+    def _set_bfd(self, request: SetBfd) -> bool:
+        for session in request.peers:
+            self._known(session)
+        self._asked.set_bfd(request.peers)
+        return True
+
+    def _shut_bfd(self, request: ShutBfd) -> bool:
+        self._known(request.session)
+        self._asked.shut_bfd(request.session, request.down)
+        return True
 
     def _shut(self, request: ShutSession) -> bool:
         self._asked.shut(request.session, request.communication, request.reset)

@@ -12,7 +12,7 @@ import msgspec
 
 from peerlab.bgp.config import RouterConfig
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
+from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
 from peerlab.router.answers import Answers
 from peerlab.router.companion import Companion
 from peerlab.router.companion_answers import CompanionAnswers
@@ -51,7 +51,7 @@ def run(config: RouterConfig) -> int:
     loop = Loop()
     told: list[Control] = []
 
-    def tell(event: SessionStateChanged | RouterNotice) -> None:
+    def tell(event: SessionStateChanged | BfdStateChanged | RouterNotice) -> None:
         _log(event)
         for control in told:
             control.notice(event)
@@ -96,13 +96,15 @@ def run_forked(argument: bytes) -> int:
         return error.exit_code
 
 
-def _log(event: SessionStateChanged | RouterNotice) -> None:
+def _log(event: SessionStateChanged | BfdStateChanged | RouterNotice) -> None:
     """One line per event for the process's log."""
     when = time.strftime("%H:%M:%S", time.gmtime(event.at // 1_000_000_000))
     stamp = f"{when}.{event.at // 1_000_000 % 1000:03d}"
     if isinstance(event, SessionStateChanged):
         why = f": {event.reason}" if event.reason else ""
         text = f"{event.session}: {event.before} -> {event.after}{why}"
+    elif isinstance(event, BfdStateChanged):
+        text = f"{event.session}: BFD {event.before} -> {event.after}: {event.diagnostic}, peer {event.remote}"
     else:
         text = f"{event.session or event.node}: {event.kind}: {event.text}"
     print(stamp, text, file=sys.stderr, flush=True)

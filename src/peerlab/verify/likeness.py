@@ -72,7 +72,12 @@ def _kernel(node: NodeSnapshot) -> dict[tuple[str, int, str | None, str | None],
 
 
 def _sessions(node: NodeSnapshot) -> dict[str, SessionFact]:
-    return {f.session: msgspec.structs.replace(f, since=0, flaps=0, last_error="") for f in node.sessions}
+    return {f.session: _timeless(f) for f in node.sessions}
+
+
+def _timeless(fact: SessionFact) -> SessionFact:
+    bfd = None if fact.bfd is None else msgspec.structs.replace(fact.bfd, since=0, diagnostic="")
+    return msgspec.structs.replace(fact, since=0, flaps=0, last_error="", bfd=bfd)
 
 
 def _routes(routes: tuple[RouteFact, ...]) -> dict[tuple[str, str | None], RouteFact]:
