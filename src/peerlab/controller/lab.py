@@ -18,6 +18,7 @@ from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
 from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
+from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
@@ -38,7 +39,6 @@ from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.trace import Trace
 from peerlab.runtime.base import CELL, ProcessExit, Runtime
 from peerlab.runtime.machine import versions
-from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
 ESTABLISH_WITHIN = 20.0
@@ -101,7 +101,7 @@ class Lab:
         store = LabStore.create(lab_name, topology_text, model)
         try:
             store.save_versions(versions(node.kind.value for node in model.nodes if node.is_router))
-            runtime = await start_cell(lab_name, store.path)
+            runtime = await start_runtime(lab_name, store, model)
         except BaseException:
             store.remove_if_new()
             raise
@@ -127,8 +127,9 @@ class Lab:
         What is wanted of it beyond its model is not known yet: ``attached.attach_desk`` learns it from the event log.
         """
         store = LabStore.open(name)
-        runtime = await attach(name)
-        lab = cls(store.model(), runtime, store, store.log())
+        model = store.model()
+        runtime = await attach_runtime(name, store, model)
+        lab = cls(model, runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
         state = await runtime.observe()

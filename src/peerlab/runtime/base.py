@@ -87,6 +87,9 @@ class NodeSpec(msgspec.Struct, frozen=True):
     section 7; Linux forwards them if nobody objects). Interfaces of a router have an fe80:: address, because
     Linux looks for the neighbour of a *forwarded* packet from there only; those of other nodes have one if
     ``link_local_ipv6``. ``sysctls`` are written last, by path below /proc/sys/net ("ipv4/tcp_rmem").
+
+    With an ``image`` the node is a container of that image: its network is the container's, and what is spawned or
+    forked in it runs in the container's file system. Only `peerlab.runtime.docker` makes such nodes.
     """
 
     name: str
@@ -96,6 +99,7 @@ class NodeSpec(msgspec.Struct, frozen=True):
     link_local_ipv6: bool = False
     addresses: tuple[str, ...] = ()
     sysctls: dict[str, str] = {}
+    image: str = ""
 
 
 class InterfaceSpec(msgspec.Struct, frozen=True):
@@ -181,7 +185,8 @@ class LinkObservation(msgspec.Struct, frozen=True):
 class NodeObservation(msgspec.Struct, frozen=True):
     """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake).
 
-    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake).
+    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake). ``image`` is that
+    of its container, "" for a plain node.
     """
 
     name: str
@@ -189,6 +194,7 @@ class NodeObservation(msgspec.Struct, frozen=True):
     forwarding: bool
     namespace: int = 0
     handle: str = ""
+    image: str = ""
 
 
 class ProcessObservation(msgspec.Struct, frozen=True):

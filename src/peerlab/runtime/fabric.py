@@ -26,7 +26,8 @@ from peerlab.runtime.base import (
     RouteSpec,
     derived_mac,
 )
-from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, unshare
+from peerlab.runtime.container import Container
+from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, setns, unshare
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
 
 __all__ = ["BRIDGE", "Fabric", "Node", "sysctls_of"]
@@ -74,10 +75,11 @@ class Interface:
 class Node:
     """A network namespace with a netlink socket of its own."""
 
-    __slots__ = ("descriptor", "interfaces", "netlink", "routes", "spec")
+    __slots__ = ("container", "descriptor", "interfaces", "netlink", "routes", "spec")
 
-    def __init__(self, spec: NodeSpec, descriptor: int, netlink: Netlink) -> None:
+    def __init__(self, spec: NodeSpec, descriptor: int, netlink: Netlink, container: Container | None = None) -> None:
         self.spec = spec
+        self.container = container
         self.descriptor = descriptor
         self.netlink = netlink
         self.interfaces: dict[str, Interface] = {}
@@ -108,6 +110,8 @@ class Node:
         """Lets go of the namespace; the kernel takes it away when its last process is gone."""
         self.netlink.close()
         os.close(self.descriptor)
+        if self.container is not None:
+            self.container.close()
 
 
 def sysctls_of(spec: NodeSpec) -> list[tuple[str, str]]:
@@ -138,7 +142,11 @@ def _write_sysctl(path: str, value: str) -> None:
 def _make_namespace(spec: NodeSpec) -> tuple[int, Netlink]:
     """In a throw-away thread: a new namespace, told what it is. The thread stays in it until it makes the next."""
     unshare(CLONE_NEWNET)
-    descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return _told(spec, os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _told(spec: NodeSpec, descriptor: int) -> tuple[int, Netlink]:
+    """In a thread that is in the namespace behind the descriptor: it is told what it is."""
     try:
         for path, value in sysctls_of(spec):
             _write_sysctl(path, value)
@@ -197,6 +205,27 @@ class Fabric:
             self._create_links(links)
             self.set_routes(routes, ())
             undo.pop_all()
+
+    def adopt(self, spec: NodeSpec, namespace: int, container: Container) -> None:
+        """Makes a node of a container's network. The descriptors become ours, refused or not."""
+
+        def told() -> tuple[int, Netlink]:
+            setns(namespace, CLONE_NEWNET)
+            for scope in ("all", "default", "lo"):  # Docker switches IPv6 off where it gives no network
+                _write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "0")
+            return _told(spec, namespace)
+
+        try:
+            self._refuse_doubles([spec], [])
+            self.nodes[spec.name] = node = Node(spec, *in_throwaway_thread(told), container)
+        except BaseException:
+            container.close()
+            raise
+        try:
+            node.netlink.transact(_first_requests(spec))
+        except BaseException:
+            self.delete([spec.name], [])
+            raise
 
     def _refuse_doubles(self, nodes: Sequence[NodeSpec], links: Sequence[LinkSpec]) -> None:
         names = set(self.nodes)
@@ -382,7 +411,7 @@ class Fabric:
         for name, node in self.nodes.items():
             inode = os.fstat(node.descriptor).st_ino
             path = f"/proc/1/fd/{node.descriptor}"
-            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, path))
+            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, path, node.spec.image))
             for body in node.netlink.dump(rtnetlink.links_question()):
                 fact = rtnetlink.link_fact(body)
                 rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = fact.counters

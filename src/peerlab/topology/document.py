@@ -14,7 +14,7 @@ import msgspec
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
 from peerlab.bgp.policy import LearnedFrom, Verdict
 from peerlab.evidence.story import Moment
-from peerlab.topology.model import AsRole, NodeKind, PeeringKind
+from peerlab.topology.model import AsRole, NodeKind, PeeringKind, RuntimeKind
 
 Name = NewType("Name", str)
 """A name in the lab: 1 to 32 of a-z, 0-9 and hyphen."""
@@ -30,6 +30,9 @@ CommunityText = NewType("CommunityText", str)
 
 RangeText = NewType("RangeText", str)
 """A prefix and the lengths meant under it: ``198.18.0.0/16``, ``198.18.0.0/16 le 24``, ``… ge 20 le 24``."""
+
+NO_IMAGE = "none"
+"""The word for a router that runs in a namespace although the lab runs in containers."""
 
 NO_BACKUP = "none"
 """The word for a Peering Service connection whose backup is the internet."""
@@ -53,6 +56,8 @@ class RouterWords(_Words, frozen=True, kw_only=True):
 
     kind: NodeKind = NodeKind.EXABGP
     """The daemon that runs on it."""
+    image: str | None = None
+    """The container image it runs in, or none for a network namespace; derived from runtime."""
     metro: Name | None = None
     """The metro it stands in."""
     originates: tuple[Prefix, ...] | None = None
@@ -421,6 +426,8 @@ class Document(_Words, frozen=True, kw_only=True):
     """Name of the lab, 1 to 32 of a-z, 0-9 and hyphen."""
     description: str = ""
     """What is rehearsed, in a sentence."""
+    runtime: RuntimeKind = RuntimeKind.NAMESPACES
+    """Where routers run: in network namespaces, or each in a container of its kind's image."""
     hold_time: int = 9
     """Hold time of every session that does not state one, in seconds."""
     metros: dict[str, MetroWords] = {}

@@ -38,6 +38,13 @@ class NodeKind(StrEnum):
     SWITCH = "switch"
 
 
+class RuntimeKind(StrEnum):
+    """Where routers run: in network namespaces, or in containers."""
+
+    NAMESPACES = "namespaces"
+    DOCKER = "docker"
+
+
 class LinkPurpose(StrEnum):
     """Why a link exists. ``interconnect`` links carry eBGP, ``backbone`` links the IGP, ``access`` links hosts."""
 
@@ -100,7 +107,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     ``interfaces`` of a switch are its bridge ports. ``gateway_v4``/``gateway_v6`` are a host's default routers.
     ``originates`` are the prefixes this router originates into BGP (subset of its AS's).
-    ``aggregates`` is empty unless stated. ``metro`` is None outside the cloud and IXPs when not given.
+    ``aggregates`` is empty unless stated. ``image`` is of the container it runs in, '' for a namespace.
+    ``metro`` is None outside the cloud and IXPs when not given.
     """
 
     name: str
@@ -116,6 +124,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     gateway_v4: Address | None = None
     gateway_v6: Address | None = None
     route_server: bool = False
+    image: str = ""
 
     @property
     def is_router(self) -> bool:
