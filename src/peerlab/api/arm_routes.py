@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from peerlab.api.arm_paging import filters_of, page_of, query, required
+from peerlab.api.arm_paging import filters_of, page_of, required
 from peerlab.api.arm_peerings import GROUP, ONE, SUBSCRIPTION, found_peering
 from peerlab.api.arm_protocol import answer, error_answer
 from peerlab.controller.looking_glass import look

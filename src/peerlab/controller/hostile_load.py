@@ -264,7 +264,7 @@ async def _received(exam: Exam, examiner: Examiner) -> int:
 
 
 def _kinds(exam: Exam, flooder: Examiner) -> list[dict[str, object]]:
-    """SYNs from everywhere and from the neighbour, stray segments, echo requests; both families."""
+    """SYNs and stray segments of strangers, echo requests; both families."""
     model = exam.rehearsal.lab.model
     macs = (
         model.node(flooder.node).interface(flooder.interface).mac or "",
@@ -275,7 +275,7 @@ def _kinds(exam: Exam, flooder: Examiner) -> list[dict[str, object]]:
     for family in Family:
         own, target = flooder.addresses[family], flooder.far_addresses[family]
         strangers = [str(address) for address in islice(STORM_POOLS[family][0].hosts(), 32)]
-        for number, source in enumerate([own, *strangers]):
+        for number, source in enumerate(strangers):
             for flags, payload in ((SYN, b""), (ACK | PSH, b"\xff" * 19), (ACK, b"")):
                 frame = tcp_segment(macs, (source, 20000 + number), (target, BGP_PORT), flags, payload)
                 segments.append(frame.hex())

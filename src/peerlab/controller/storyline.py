@@ -11,6 +11,7 @@ from peerlab.controller import (
     liveness,
     peering_service,
     policy_stimulus,
+    quarantine,
     turn_up,
 )
 from peerlab.controller.lab import Lab, now_ns
@@ -24,6 +25,13 @@ from peerlab.verify.finding import Finding
 SCENES: tuple[Scene, ...] = (
     Scene(Phase.BUILD, take_baseline, (), "the lab stands; nothing is asked of Microsoft yet"),
     Scene(Phase.REQUEST, turn_up.request, (Phase.BUILD,), "PeerAsn, peerings, approval, LOA"),
+    Scene(
+        Phase.QUARANTINE,
+        quarantine.quarantine,
+        (Phase.BUILD,),
+        "every port is watched and tried before BGP may speak",
+        conformance=True,
+    ),
     Scene(Phase.LINK_TEST, link_test.link_test, (Phase.REQUEST,), "link test in 169.254.0.0/16"),
     Scene(Phase.DENY, turn_up.deny, (Phase.LINK_TEST,), "sessions come up under DENY ALL"),
     Scene(Phase.VALIDATE, turn_up.validate, (Phase.DENY,), "end-to-end validation"),

@@ -11,7 +11,7 @@ from peerlab.controller import fault, probing
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
 from peerlab.controller.short_turn_up import turn_up_all
 from peerlab.errors import RefusedError, TimedOut
-from peerlab.evidence.events import LabConverged
+from peerlab.evidence.events import LabConverged, PathTraced
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
 from peerlab.evidence.trace import Trace, TraceReader
@@ -70,7 +70,7 @@ class SweepCell:
         if case.is_order:
             await self._in_order(case, expected, late)
         else:
-            await asyncio.gather(*(self._fail(unit) for unit in case.units))
+            await self._fail_all(case)
             await self._ended(expected - left_of(model, case).sessions, survivors(model, case.units).routers, late)
         alive = left_of(model, case)
         settled = await self._settled(alive.routers, late)
@@ -116,6 +116,13 @@ class SweepCell:
             await self._in_time(lab.wait_established(sorted(able), ESTABLISH_WITHIN), late)
             await self._in_time(lab.wait_quiet(), late)
 
+    async def _fail_all(self, case: Case) -> None:
+        """All at once. A session of a router that dies needs no shutting."""
+        running = survivors(self.lab.model, case.units).routers
+        shut = [u for u in case.units if u.kind is UnitKind.SESSION]
+        moot = {u for u in shut if self.lab.model.session(u.name).left.node not in running}
+        await asyncio.gather(*(self._fail(unit) for unit in case.units if unit not in moot))
+
     async def _fail(self, unit: Unit) -> None:
         lab = self.lab
         if unit.kind is UnitKind.LINK:
@@ -123,10 +130,8 @@ class SweepCell:
         elif unit.kind is UnitKind.METRO:
             await fault.set_metro(lab, unit.name, up=False)
         elif unit.kind is UnitKind.SESSION:
-            end = lab.model.session(unit.name).left
-            if fault.is_running(await lab.runtime.observe(), end.node):
-                client = await lab.router(end.node)
-                await client.ask(ShutSession(session=unit.name, communication=TALK))
+            client = await lab.router(lab.model.session(unit.name).left.node)
+            await client.ask(ShutSession(session=unit.name, communication=TALK))
         else:
             await fault.kill_router(lab, fault.find_router(lab, unit.name))
             await self._wires_of(unit.name, up=False)
@@ -188,7 +193,7 @@ class SweepCell:
         except TimedOut as error:
             late.append(str(error))
 
-    async def _trace(self, source: str, target: str, family: Family) -> probing.PathTraced:
+    async def _trace(self, source: str, target: str, family: Family) -> PathTraced:
         return await probing.trace(self.lab, Moment.ALLOWED, source, target, family)
 
     async def _captured(self, until: int) -> Trace:

@@ -147,6 +147,8 @@ def _peer(config: RouterConfig, peer: PeerConfig, imports: str, exports: str, sh
 def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool) -> list[str]:
     if config.med_across_ases:
         raise Unsupported("BIRD routers of this lab cannot compare MED across ASes yet; leave med_across_ases off")
+    if peer.send_hold_time is not None:
+        raise Unsupported("BIRD 2.0 has no send hold timer (RFC 9687), 2.15 brought it; leave send_hold_time out")
     lines = [
         f"local {peer.local_address} as {peer.local_as};",
         f"neighbor {peer.peer_address} as {peer.peer_as};",

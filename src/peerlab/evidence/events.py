@@ -187,7 +187,10 @@ class StimulusObserved(_Event, frozen=True, kw_only=True, tag="stimulus-observed
 class StreamMeasured(_Event, frozen=True, kw_only=True, tag="stream-measured"):
     """A UDP stream between two hosts was measured through a change.
 
-    ``gaps`` are (start ns, end ns, packets lost) with times of the last packet before and the first after.
+    ``gaps`` are (start ns, end ns, packets lost) with times of the last packet before and the first after. ``last`` is
+    when the last packet arrived (0: none did, or nobody wrote it down): what was sent after it is lost too and in no
+    gap. ``stale`` packets belong to an earlier stream to the same port and came out of some queue since; they count
+    for nothing.
     """
 
     name: str
@@ -201,6 +204,8 @@ class StreamMeasured(_Event, frozen=True, kw_only=True, tag="stream-measured"):
     reordered: int = 0
     started: int = 0
     ended: int = 0
+    last: int = 0
+    stale: int = 0
     gaps: tuple[tuple[int, int, int], ...] = ()
 
 

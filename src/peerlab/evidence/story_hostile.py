@@ -26,7 +26,7 @@ class HostileStimulus(StrEnum):
     observed: sent:bool, stopped:str (why the attacker could not go on, '' when it could)."""
     UNPARSEABLE_UPDATE = "unparseable-update"
     """An UPDATE whose routes cannot be told from its octets. applied: node=the attacker, session, witness, case,
-    prefix, octets. observed: ended:bool."""
+    prefix, octets. observed: sent:bool."""
     SEND_BLOCKED = "send-blocked"
     """A peer stays alive and reads nothing, so that its TCP window is zero. applied: node=the edge, session,
     send_hold (s), hold_time (s). observed: stalled_at:int (ns)."""

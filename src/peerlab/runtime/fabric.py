@@ -27,6 +27,7 @@ from peerlab.runtime.base import (
     derived_mac,
 )
 from peerlab.runtime.container import Container
+from peerlab.runtime.discretion import keep_quiet
 from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, setns, unshare
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
 
@@ -47,6 +48,10 @@ _EVERY_NODE = (
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
+    # Answer ARP for, and ask ARP from, an address of the interface at hand only, as every exchange demands; Linux would
+    # answer on any interface for any address that the node has, its loopback's too.
+    ("ipv4/conf/all/arp_ignore", "1"),
+    ("ipv4/conf/all/arp_announce", "2"),
     ("ipv4/icmp_errors_use_inbound_ifaddr", "1"),
     ("ipv4/icmp_ratemask", "0"),
     ("ipv4/ping_group_range", "0 0"),  # our traceroute uses ping sockets; a cell's processes have group 0
@@ -170,6 +175,13 @@ def _first_requests(spec: NodeSpec) -> list[Request]:
     return requests
 
 
+def _furnish(node: Node) -> None:
+    """Gives a new namespace its loopback, rules and manners."""
+    node.netlink.transact(_first_requests(node.spec))
+    if node.spec.forwarding and node.spec.discreet:
+        keep_quiet(node.descriptor, node.spec.name)
+
+
 class Fabric:
     """All nodes and links of a cell."""
 
@@ -222,7 +234,7 @@ class Fabric:
             container.close()
             raise
         try:
-            node.netlink.transact(_first_requests(spec))
+            _furnish(node)
         except BaseException:
             self.delete([spec.name], [])
             raise
@@ -256,7 +268,7 @@ class Fabric:
 
         in_throwaway_thread(make_all)
         for spec in specs:
-            self.nodes[spec.name].netlink.transact(_first_requests(spec))
+            _furnish(self.nodes[spec.name])
 
     def _create_links(self, specs: Sequence[LinkSpec]) -> None:
         finish: dict[str, list[Request]] = {}
@@ -414,10 +426,14 @@ class Fabric:
             nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, path, node.spec.image))
             for body in node.netlink.dump(rtnetlink.links_question()):
                 fact = rtnetlink.link_fact(body)
-                rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = fact.counters
+                (
+                    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped,
+                    _, _, rx_length_errors, rx_over_errors, rx_crc_errors,
+                ) = fact.counters  # fmt: skip
                 seen[name, fact.name] = InterfaceObservation(
                     name, fact.name, fact.index, fact.mac, fact.mtu, fact.up, fact.carrier,
-                    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped,
+                    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped, rx_errors, tx_errors,
+                    rx_length_errors, rx_over_errors, rx_crc_errors, fact.carrier_changes,
                 )  # fmt: skip
         links = []
         for identifier, spec in self.links.items():

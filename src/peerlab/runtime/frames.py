@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,15 +16,29 @@ from peerlab.errors import RefusedError
 from peerlab.runtime.probe import internet_checksum
 from peerlab.runtime.task import Reporter
 
-__all__ = ["Frame", "FrameFilter", "FramesSent", "Watched", "echo_request", "parse", "raw_send", "sniff"]
+__all__ = [
+    "Frame",
+    "FrameFilter",
+    "FramesSent",
+    "Watched",
+    "ask_for_tags",
+    "echo_request",
+    "parse",
+    "raw_send",
+    "receive",
+    "sniff",
+]
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 PACKET_OUTGOING = 4
+PACKET_AUXDATA = 8
+AUXDATA = struct.Struct("=IIIHHHH")
+VLAN_VALID, VLAN_TPID_VALID = 0x10, 0x40
+ETHER_VLAN = 0x8100
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("=qq")
 RECEIVE_BUFFER = 4 << 20
-SO_TIMESTAMPNS = 35  # asm-generic/socket.h, the old layout: two native longs
-_STAMP = struct.Struct("=qq") if struct.calcsize("l") == 8 else struct.Struct("=ll")
-_CONTROL_OCTETS = 64
 ETHER_IPV4, ETHER_ARP, ETHER_IPV6 = 0x0800, 0x0806, 0x86DD
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 
@@ -126,6 +142,37 @@ def parse(block: bytes) -> Frame:
     return msgspec.convert(found, Frame)
 
 
+def ask_for_tags(watcher: socket.socket) -> None:
+    """Lets `receive` know what the kernel takes off a frame before anybody sees it: its VLAN tag; and when it came."""
+    watcher.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    watcher.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+def receive(watcher: socket.socket) -> tuple[bytes, tuple[Any, ...], int]:
+    """One frame as it was on the wire (its tag put back), the address packet(7) gives with it, and when it came in ns.
+
+    Raises BlockingIOError when nothing waits. An interface that goes down says so once; when it is up again, so is
+    the watch.
+    """
+    try:
+        block, ancillary, _, address = watcher.recvmsg(65536, 256)
+    except OSError as failure:
+        if failure.errno == errno.ENETDOWN:
+            raise BlockingIOError from failure
+        raise
+    at = 0
+    for level, kind, value in ancillary:
+        if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= AUXDATA.size:
+            status, _, _, _, _, tag, protocol = AUXDATA.unpack_from(value)
+            if status & VLAN_VALID:
+                outer = protocol if status & VLAN_TPID_VALID else ETHER_VLAN
+                block = block[:12] + struct.pack("!HH", outer, tag) + block[12:]
+        elif level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, nanoseconds = TIMESPEC.unpack(value)
+            at = seconds * 1_000_000_000 + nanoseconds
+    return block, address, at or time.time_ns()
+
+
 def raw_send(reporter: Reporter, interface: str, frames: Sequence[str]) -> FramesSent:
     """Sends frames, each given as hex from the destination MAC on."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
@@ -158,7 +205,7 @@ def sniff(
     deadline = time.monotonic() + seconds if seconds else None
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as watcher:
         watcher.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        watcher.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        ask_for_tags(watcher)
         watcher.bind((interface, ETH_P_ALL))
         watcher.setblocking(False)
         reporter.emit({"interface": interface})
@@ -174,7 +221,7 @@ def sniff(
                 ended = deadline is not None and time.monotonic() >= deadline
             while not (count and matched >= count):
                 try:
-                    block, control, _, address = watcher.recvmsg(65536, _CONTROL_OCTETS)
+                    block, address, at = receive(watcher)
                 except BlockingIOError:
                     break
                 seen += 1
@@ -184,16 +231,7 @@ def sniff(
                     matched += 1
                     if with_frames:
                         record = msgspec.to_builtins(frame) | {"interface": address[0], "direction": direction}
-                        reporter.emit(record | {"at_ns": _stamp(control), "hex": block.hex()})
+                        reporter.emit(record | {"at_ns": at, "hex": block.hex()})
             ended = ended or bool(count and matched >= count)
         _, missed = struct.unpack("=II", watcher.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
     return Watched(interface, seen, matched, missed)
-
-
-def _stamp(control: list[tuple[int, int, bytes]]) -> int:
-    """When the kernel saw the frame, nanoseconds since the epoch."""
-    for level, kind, value in control:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(value) >= _STAMP.size:
-            seconds, nanoseconds = _STAMP.unpack_from(value)
-            return int(seconds * 1_000_000_000 + nanoseconds)
-    return time.time_ns()

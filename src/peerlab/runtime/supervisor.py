@@ -39,9 +39,8 @@ from peerlab.runtime.rendezvous import Rendezvous, try_connect
 __all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
 TASK_ENTRY = "peerlab.runtime.task:run_task"
-TOOLBOX = ZygoteSpec(
-    "toolbox", tuple(f"peerlab.runtime.{each}" for each in ("probe", "stream", "transport", "frames")), TASK_ENTRY
-)
+_PROBES = ("probe", "stream", "transport", "frames", "monitor", "knock", "bonding")
+TOOLBOX = ZygoteSpec("toolbox", tuple(f"peerlab.runtime.{each}" for each in _PROBES), TASK_ENTRY)
 SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_ENTRY)
 """Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")

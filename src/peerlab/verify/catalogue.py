@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from peerlab.evidence.events import PhaseStarted
-from peerlab.verify import deprovision, failover, link, policy, routing, security, session, telemetry, validation
+from peerlab.verify import (
+    deprovision,
+    failover,
+    link,
+    physical,
+    policy,
+    routing,
+    security,
+    session,
+    telemetry,
+    validation,
+)
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -13,6 +24,7 @@ from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
 CATALOGUE: tuple[Check, ...] = (
+    *physical.CHECKS,
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from peerlab.bgp.route_fact import RouteFact
-from peerlab.evidence.snapshot import NodeSnapshot, SessionFact, Snapshot
+from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, SessionFact, Snapshot
 
 RIBS = ("adj_rib_in_pre", "adj_rib_in_post", "adj_rib_out")
 
@@ -38,13 +39,13 @@ def _of_node(then: NodeSnapshot, here: NodeSnapshot) -> Iterator[str]:
         for session in sorted({*one, *other}):
             what = f"{here.node} {rib} of {session}"
             yield from _of_table(what, _routes(one.get(session, ())), _routes(other.get(session, ())))
-    yield from _of_table(
-        f"{here.node} kernel",
-        {(r.prefix, r.metric, r.gateway, r.interface): r for r in then.kernel},
-        {(r.prefix, r.metric, r.gateway, r.interface): r for r in here.kernel},
-    )
+    yield from _of_table(f"{here.node} kernel", _kernel(then), _kernel(here))
     yield from _of_table(f"{here.node} addresses of", then.addresses, here.addresses)
     yield from _of_table(f"{here.node} carrier of", then.carrier, here.carrier)
+
+
+def _kernel(node: NodeSnapshot) -> dict[tuple[str, int, str | None, str | None], KernelRoute]:
+    return {(str(r.prefix), r.metric, r.gateway, r.interface): r for r in node.kernel}
 
 
 def _sessions(node: NodeSnapshot) -> dict[str, SessionFact]:
@@ -57,10 +58,10 @@ def _timeless(fact: SessionFact) -> SessionFact:
 
 
 def _routes(routes: tuple[RouteFact, ...]) -> dict[tuple[str, str | None], RouteFact]:
-    return {(r.prefix, r.session): msgspec.structs.replace(r, received_at=0) for r in routes}
+    return {(str(r.prefix), r.session): msgspec.structs.replace(r, received_at=0) for r in routes}
 
 
-def _of_table(what: str, then: Mapping[object, object], here: Mapping[object, object]) -> Iterator[str]:  # type: ignore[type-var]
+def _of_table(what: str, then: Mapping[Any, object], here: Mapping[Any, object]) -> Iterator[str]:
     for key in sorted({*then, *here}, key=str):
         one, other = then.get(key), here.get(key)
         if one != other:
