@@ -20,6 +20,7 @@ from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
+from peerlab.daemons.kinds import daemon_of
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
     BfdStateChanged,
@@ -357,17 +358,24 @@ class Lab:
     async def wait_established(self, sessions: Iterable[str], within: float) -> None:
         """Return when both ends of every session are Established and have received End-of-RIB.
 
-        Raises TimedOut naming each session that is not.
+        From a daemon that does not tell it, the other end waits until it has nothing left to send. Raises TimedOut
+        naming each session that is not.
         """
-        ends = [
-            (end.node, session_id)
-            for session_id in sessions
-            for end in (self.model.session(session_id).left, self.model.session(session_id).right)
-        ]
-        missing = await self._not_reached(ends, "end-of-rib", within)
+        ends: dict[str, list[tuple[str, str]]] = {"end-of-rib": [], "established": []}
+        silent: set[str] = set()
+        for session in map(self.model.session, sessions):
+            for end, teller in ((session.left, session.right), (session.right, session.left)):
+                tells = daemon_of(self.model.node(teller.node).kind).TELLS_END_OF_RIB
+                ends["end-of-rib" if tells else "established"].append((end.node, session.id))
+                if not tells:
+                    silent.add(teller.node)
+        answers = await asyncio.gather(*(self._not_reached(pairs, what, within) for what, pairs in ends.items()))
+        missing = [pair for pairs in answers for pair in pairs]
         if missing:
             names = ", ".join(f"{session} at {node}" for node, session in missing)
             raise TimedOut(f"Established with End-of-RIB of {names}", within)
+        if silent:
+            await self.wait_quiet(sorted(silent), within)
 
     async def wait_down(self, sessions: Iterable[str], within: float) -> None:
         """Return when both ends of every session are down. Raises TimedOut naming each that is not."""

@@ -38,6 +38,7 @@ BFD_PROTOCOL = "liveness"
 """Name of the protocol that runs BFD."""
 IDLE_BFD_MS = 1000
 """Milliseconds between BFD packets of a session that is not Up: the least that RFC 5880 section 6.8.3 allows."""
+TELLS_END_OF_RIB = True
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')

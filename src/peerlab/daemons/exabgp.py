@@ -18,6 +18,8 @@ from peerlab.topology.model import LabModel, Node
 
 CONFIGURATION = PurePath("exabgp.conf")
 
+TELLS_END_OF_RIB = True
+
 _PLAIN = re.compile(r"[A-Za-z0-9!$%&*+./:<=>?@^_|~-]+( [A-Za-z0-9!$%&*+./:<=>?@^_|~-]+)*")
 """Text that ExaBGP's tokeniser leaves alone between double quotes. It has no way to escape a quote."""
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.policy import Policy
-from peerlab.daemons import bird, exabgp
+from peerlab.daemons import bird, exabgp, frr
 from peerlab.daemons.base import Daemon
 from peerlab.errors import Unsupported
 from peerlab.topology.model import NodeKind
@@ -16,6 +16,7 @@ from peerlab.topology.model import NodeKind
 _DAEMONS: Mapping[NodeKind, Daemon] = {
     NodeKind.EXABGP: exabgp,
     NodeKind.BIRD: bird,
+    NodeKind.FRR: frr,
 }
 
 

@@ -63,6 +63,7 @@ class BirdDriver:
     """One BIRD of one node."""
 
     title = "BIRD"
+    quiet_for = 0.0
 
     def __init__(self, companion: Watching) -> None:
         self._companion = companion
@@ -90,7 +91,7 @@ class BirdDriver:
         self._child.wait_until(lambda: self._has_started)
         self._control = BirdControl(directory, self._child)
 
-    def reload(self, before: RouterConfig) -> None:
+    def reload(self) -> None:
         """BIRD finds out by itself what is new."""
         self.ask("configure")
 

@@ -8,8 +8,10 @@ to one daemon is its driver (``router.companion_driver``).
 
 from __future__ import annotations
 
+import ipaddress
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -68,6 +70,8 @@ class Companion:
         self._records = {peer.session: _Record(peer, since=time.time_ns()) for peer in config.peers}
         self._originated = [Origination(prefix) for prefix in config.originate]
         self._activity = 0
+        self._seen: Hashable = None
+        self._stirred_at = loop.now()
         self._write()
         self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
@@ -81,6 +85,16 @@ class Companion:
     def directory(self) -> Path:
         """The node's directory."""
         return Path(self.config.directory)
+
+    @property
+    def originated(self) -> Sequence[Origination]:
+        """What the router originates now."""
+        return self._originated
+
+    @property
+    def shut_sessions(self) -> Collection[str]:
+        """Sessions that are administratively down."""
+        return {session for session, record in self._records.items() if record.shut}
 
     @property
     def title(self) -> str:
@@ -100,13 +114,13 @@ class Companion:
     @property
     def is_quiet(self) -> bool:
         """The daemon has neither read, sent nor decided anything over several questions; its sockets are empty."""
-        before = self._driver.counters()
         for _ in range(QUIET_POKES):
-            activity = self._activity
-            after = self._driver.counters()
-            if after != before or self._activity != activity or _octets_waiting():
+            seen = (self._driver.counters(), self._activity)
+            up = {str(one.config.peer_address) for one in self._records.values() if one.state == "Established"}
+            if seen != self._seen or _octets_waiting(up):
+                self._seen, self._stirred_at = seen, self._loop.now()
                 return False
-        return True
+        return self._loop.now() - self._stirred_at >= self._driver.quiet_for
 
     def poke_while(self, anybody_waits: Callable[[], bool]) -> None:
         """Turn the loop every ``POKE_EVERY`` seconds while somebody waits, and have the daemon asked something."""
@@ -283,7 +297,7 @@ class Companion:
         for session in self._records.keys() - {peer.session for peer in config.peers}:
             del self._records[session]
         try:
-            self._apply(before_config)
+            self._apply()
         except (RefusedError, RuntimeFailure):
             self.config, self._records = before_config, before_records
             for peer in before_config.peers:
@@ -343,23 +357,22 @@ class Companion:
     def _try_originations(self, wanted: list[Origination]) -> None:
         before, self._originated = self._originated, wanted
         try:
-            self._apply(self.config)
+            self._apply()
         except (RefusedError, RuntimeFailure):
             self._originated = before
             self._write()
             raise
 
-    def _apply(self, before: RouterConfig) -> None:
+    def _apply(self) -> None:
         self._write()
-        self._driver.reload(before)
+        self._driver.reload()
 
     def _write(self) -> None:
         """Write the router's files. Raises RuntimeFailure; then the file that was there stands as it was."""
-        shut = {session for session, record in self._records.items() if record.shut}
         plain = tuple(one.prefix for one in self._originated if one.attributes == PathAttributes())
         config = msgspec.structs.replace(self.config, originate=plain)
         daemon = daemon_of(NodeKind(config.kind))
-        for name, text in daemon.files(config, shut, self._originated).items():
+        for name, text in daemon.files(config, self.shut_sessions, self._originated).items():
             _replace(self.directory / name, text)
 
 
@@ -383,12 +396,25 @@ def _replace(path: Path, text: str) -> None:
         raise RuntimeFailure(f"cannot write {path}: {error.strerror}; is the disk full?") from error
 
 
-def _octets_waiting() -> bool:
-    """Whether a BGP connection of this node holds octets that nobody has read or acknowledged (proc(5), net/tcp)."""
+def _octets_waiting(peers: Collection[str]) -> bool:
+    """Whether a BGP connection with one of these holds octets that nobody has read or acknowledged (proc(5), net/tcp).
+
+    Not any connection: one whose other end will not answer, as with GTSM at one end only, keeps them for long.
+    """
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             ports = {int(end.rpartition(":")[2], 16) for end in fields[1:3]}
-            if _BGP_PORT in ports and fields[3] == "01" and fields[4] != "00000000:00000000":
+            waiting = fields[3] == "01" and fields[4] != "00000000:00000000"
+            if waiting and _BGP_PORT in ports and _address(fields[2].partition(":")[0]) in peers:
                 return True
     return False
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp: words of four octets, each in the machine's order."""
+    words = bytes.fromhex(text)
+    ordered = b"".join(words[at : at + 4][:: 1 if sys.byteorder == "big" else -1] for at in range(0, len(words), 4))
+    found = ipaddress.ip_address(ordered)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)

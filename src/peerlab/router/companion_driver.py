@@ -6,13 +6,14 @@ to it, with its RIBs (here), and a line in ``router.companion_kinds``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.daemons.origination import Origination
 from peerlab.router.companion_child import Child
 from peerlab.router.rib_views import RibViews
 
@@ -54,8 +55,22 @@ class Watching(Protocol):
         """The node's directory."""
         ...
 
+    @property
+    def originated(self) -> Sequence[Origination]:
+        """What the router originates now."""
+        ...
+
+    @property
+    def shut_sessions(self) -> Collection[str]:
+        """Sessions that are administratively down."""
+        ...
+
     def peer(self, session: str | None) -> PeerConfig:
         """The configuration of a session. Raises RefusedError for an unknown one."""
+        ...
+
+    def is_established(self, session: str) -> bool:
+        """Whether the session is Established, as far as the driver has told. Raises RefusedError."""
         ...
 
     def moved(self, session: str, state: str, at: int) -> None:
@@ -92,6 +107,9 @@ class Driver(Protocol):
     title: str
     """What people call the daemon."""
 
+    quiet_for: float
+    """Seconds in which nothing may have stirred before the daemon counts as quiet: its own delays, and some."""
+
     @property
     def ribs(self) -> RibViews:
         """Its tables."""
@@ -106,11 +124,8 @@ class Driver(Protocol):
         """Its processes, once it is started; when one ends, the router does."""
         ...
 
-    def reload(self, before: RouterConfig) -> None:
-        """Have it run the files as they are now, without a reset of any session that stays.
-
-        ``before`` is what it has been told before.
-        """
+    def reload(self) -> None:
+        """Have it run the files as they are now, without a reset of any session that stays."""
         ...
 
     def poke(self) -> None:

@@ -1,4 +1,4 @@
-"""A BIRD inside an AS: it reaches iBGP next hops by peerlab's interior protocol and takes the nearest exit."""
+"""A foreign daemon inside an AS: it reaches iBGP next hops by peerlab's interior protocol and takes the nearest exit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daemon_kinds import DaemonKind
 from live.router_lab import ACCEPT_ALL, WITHIN, RouterLab, prefixes, router, router_lab, run
 
 from peerlab.bgp.attributes import Address, Family
@@ -15,7 +16,7 @@ from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec
 pytestmark = [pytest.mark.live, pytest.mark.daemons]
 
 EXITS = ("x", "y")
-NUMBERS = {"bird": 1, "x": 2, "y": 3}
+NUMBERS = {"daemon": 1, "x": 2, "y": 3}
 ROUTES = {Family.IPV4: "203.0.113.0/24", Family.IPV6: "2001:db8:f00::/48"}
 ASN = 64500
 
@@ -43,7 +44,7 @@ def ibgp(node: str, other: str, family: Family) -> PeerConfig:
         export_policy=ACCEPT_ALL.name,
         relation="internal",
         multihop=True,
-        passive=node == "bird",
+        passive=node == "daemon",
     )
 
 
@@ -52,28 +53,28 @@ def igp(exit_name: str, end: int, name: str, cost: int) -> IgpInterface:
                         address_v6=wire(exit_name, Family.IPV6, end))  # fmt: skip
 
 
-def configs(costs: dict[str, int]) -> list[RouterConfig]:
-    """BIRD between two exits that both originate the same routes, at these interior costs."""
+def configs(costs: dict[str, int], kind: DaemonKind) -> list[RouterConfig]:
+    """The daemon between two exits that both originate the same routes, at these interior costs."""
 
     def made(node: str, peers: list[PeerConfig], wires: tuple[IgpInterface, ...], **more: Any) -> RouterConfig:
         loopbacks = {"loopback_v4": loopback(node, Family.IPV4), "loopback_v6": loopback(node, Family.IPV6)}
         return router(node, ASN, f"10.0.0.{NUMBERS[node]}", peers, igp=wires, **loopbacks, **more)
 
-    bird = made(
-        "bird",
-        [ibgp("bird", one, family) for one in EXITS for family in Family],
+    daemon = made(
+        "daemon",
+        [ibgp("daemon", one, family) for one in EXITS for family in Family],
         tuple(igp(one, 0, f"to-{one}", costs[one]) for one in EXITS),
-        kind="bird",
+        **kind.settings,
     )
-    return [bird] + [
-        made(one, [ibgp(one, "bird", family) for family in Family], (igp(one, 1, "to-bird", costs[one]),),
+    return [daemon] + [
+        made(one, [ibgp(one, "daemon", family) for family in Family], (igp(one, 1, "to-daemon", costs[one]),),
              originate=prefixes(*ROUTES.values()))
         for one in EXITS
     ]  # fmt: skip
 
 
 async def best(lab: RouterLab, family: Family) -> str | None:
-    facts = await lab.clients["bird"].rib("loc-rib", prefix=ROUTES[family])
+    facts = await lab.clients["daemon"].rib("loc-rib", prefix=ROUTES[family])
     return next((fact.peer for fact in facts if fact.best), None)
 
 
@@ -85,7 +86,7 @@ async def best(lab: RouterLab, family: Family) -> str | None:
     ],
 )
 def test_the_nearest_exit_is_taken_and_the_other_when_its_wire_is_cut(
-    tmp_path: Path, costs: dict[str, int], near: str, far: str
+    kind: DaemonKind, tmp_path: Path, costs: dict[str, int], near: str, far: str
 ) -> None:
     async def story() -> None:
         nodes = [
@@ -97,24 +98,25 @@ def test_the_nearest_exit_is_taken_and_the_other_when_its_wire_is_cut(
             LinkSpec(one, *(
                 InterfaceSpec(node, name, addresses=(f"{wire(one, Family.IPV4, end)}/31",
                                                      f"{wire(one, Family.IPV6, end)}/127"))
-                for node, name, end in (("bird", f"to-{one}", 0), (one, "to-bird", 1))
+                for node, name, end in (("daemon", f"to-{one}", 0), (one, "to-daemon", 1))
             ))
             for one in EXITS
         ]  # fmt: skip
         async with router_lab(tmp_path, nodes, links) as lab:
-            for config in configs(costs):
+            for config in configs(costs, kind):
                 await lab.start(config)
-            bird = lab.clients["bird"]
+            daemon = lab.clients["daemon"]
             for one in EXITS:
                 for family in Family:
-                    assert await bird.wait("end-of-rib", WITHIN, session=f"{one}.{family.value}")
+                    assert await daemon.wait("end-of-rib", WITHIN, session=f"{one}.{family.value}")
             for family in Family:
-                assert await bird.wait("best", WITHIN, session=f"{near}.{family.value}", prefix=ROUTES[family])
+                assert await daemon.wait("best", WITHIN, session=f"{near}.{family.value}", prefix=ROUTES[family])
                 assert await best(lab, family) == near
-                kernel = {r.destination: r for r in await lab.runtime.kernel_routes("bird", family.value)}
+                assert await daemon.wait("quiet", WITHIN)
+                kernel = {r.destination: r for r in await lab.runtime.kernel_routes("daemon", family.value)}
                 assert kernel[ROUTES[family]].device == f"to-{near}"
-            await lab.runtime.set_link("bird", f"to-{near}", up=False)
+            await lab.runtime.set_link("daemon", f"to-{near}", up=False)
             for family in Family:
-                assert await bird.wait("best", WITHIN, session=f"{far}.{family.value}", prefix=ROUTES[family])
+                assert await daemon.wait("best", WITHIN, session=f"{far}.{family.value}", prefix=ROUTES[family])
 
     run(story())
