@@ -47,6 +47,7 @@ class FrrSession(msgspec.Struct, frozen=True, kw_only=True):
     local_id: Address | None = None
     remote_id: Address | None = None
     next_hop: Address | None = None
+    refreshes_heard: int = 0
     counters: tuple[int, ...] = ()
 
 
@@ -244,6 +245,7 @@ def _session(address: Address, one: dict[str, Any]) -> FrrSession:
         last_reset=one.get("lastResetDueTo", ""),
         local_id=Address(one["localRouterId"]) if "localRouterId" in one else None,
         remote_id=Address(one["remoteRouterId"]) if "remoteRouterId" in one else None,
+        refreshes_heard=stats.get("routeRefreshRecv", 0),
         counters=tuple(stats.get(word, 0) for word in _COUNTED)
         + tuple(each.get("sentPrefixCounter", 0) for each in families),
     )
@@ -258,3 +260,8 @@ def _flat(told: Any) -> str:
     if isinstance(told, dict):
         return " ".join(f"{key if value is True else ''} {_flat(value)}" for key, value in told.items()).lower()
     return str(told).lower() if isinstance(told, str) else ""
+
+
+def received_count(text: str) -> int:
+    """How many routes a peer has announced, from ``show bgp … neighbors … prefix-counts json``."""
+    return int(read(text).get("ribTableWalkCounters", {}).get("Adj-in", 0))

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 AGREE_WITHIN = 5.0
 """Seconds in which what bgpd tells by BMP must be what its vty shows."""
 
+ASK_AGAIN_AFTER = 0.03
+"""Seconds after which bgpd is asked to tell its whole table when what it told is not what it shows."""
+
 NOT_TAKEN = "refused by FRR's own rules (path loop, role, next hop or originator)"
 
 _FAMILIES = {Family.IPV4: "ipv4 unicast", Family.IPV6: "ipv6 unicast"}
@@ -152,19 +155,24 @@ class FrrRib:
         """What bgpd has told by BMP, once it is what its vty shows."""
         station = self._frr.station
         limit = time.monotonic() + AGREE_WITHIN
+        ask_again_at = time.monotonic() + ASK_AGAIN_AFTER
         while True:
             station.read()
             heard = self._received_by(peer)
-            shown = {(one.prefix, one.as_path, one.med) for one in self._briefs(peer, "received-routes")}
-            told = {(key, path_text(one.attributes), one.attributes.med) for key, one in heard.items()}
-            if shown == told:
-                return heard
+            shown = self._briefs(peer, "received-routes")
+            if all(one.prefix in heard and _is_shown_as(heard[one.prefix], one) for one in shown):
+                # bgpd 8.4.4 does not tell by BMP that a route is withdrawn which it had rejected.
+                return {one.prefix: heard[one.prefix] for one in shown}
             if time.monotonic() > limit:
                 raise RuntimeFailure(
                     f"{self._router.config.node}: what FRR told of {peer.session} by BMP is not what its vty shows: "
-                    f"{sorted(map(str, told - shown))[:3]} and not {sorted(map(str, shown - told))[:3]}"
+                    f"{sorted(heard.items())[:3]} and {shown[:3]}"
                 )
-            station.wait(0.05)
+            if time.monotonic() > ask_again_at:
+                # And of one that it rejects at once it tells only with the whole table, at a new connection.
+                station.hang_up()
+                ask_again_at = time.monotonic() + AGREE_WITHIN / 3
+            station.wait(ASK_AGAIN_AFTER)
 
     def _received_by(self, peer: PeerConfig) -> dict[Prefix, Heard]:
         """What bgpd has told so far."""
@@ -281,6 +289,10 @@ class FrrRib:
             f"{self._router.config.node}: FRR shows {brief.prefix} as told to {peer.peer} with path "
             f"{brief.as_path!r} and MED {brief.med}, but {why}"
         )
+
+
+def _is_shown_as(heard: Heard, brief: Brief) -> bool:
+    return path_text(heard.attributes) == brief.as_path and heard.attributes.med == brief.med
 
 
 def _source(peer: PeerConfig) -> LearnedFrom:
