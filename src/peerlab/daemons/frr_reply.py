@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -197,6 +198,39 @@ def briefs(text: str) -> list[Brief]:
 def _hop(one: dict[str, Any]) -> Address | None:
     text = one.get("nextHopGlobal", one.get("nextHop", ""))
     return None if text in ("", *_ANY_ADDRESS) else Address(text)
+
+
+def attributes_of_brief(brief: Brief) -> PathAttributes:
+    """What a brief shows of a route's attributes. Raises ValueError for a path that cannot be read."""
+    return PathAttributes(
+        origin=brief.origin,
+        as_path=path_of(brief.as_path),
+        next_hop=brief.next_hop,
+        med=brief.med,
+        local_pref=brief.local_pref,
+    )
+
+
+_PARTS = (
+    (re.compile(r"\{([\d,]+)\}"), SegmentType.AS_SET),
+    (re.compile(r"\(([\d ]+)\)"), SegmentType.AS_CONFED_SEQUENCE),
+    (re.compile(r"\[([\d,]+)\]"), SegmentType.AS_CONFED_SET),
+    (re.compile(r"([\d ]+)"), SegmentType.AS_SEQUENCE),
+)
+
+
+def path_of(text: str) -> tuple[Segment, ...]:
+    """``64500 64501 {64502,64503}`` as segments. Raises ValueError."""
+    path, rest = [], text.strip()
+    while rest:
+        for pattern, kind in _PARTS:
+            if match := pattern.match(rest):
+                path.append(Segment(kind, tuple(map(int, re.findall(r"\d+", match[1])))))
+                rest = rest[match.end() :].strip()
+                break
+        else:
+            raise ValueError(f"FRR shows the AS path {text!r}, which cannot be read at {rest!r}")
+    return tuple(path)
 
 
 def path_text(attributes: PathAttributes) -> str:

@@ -39,8 +39,8 @@ _HUSHED = ("zclient_send_message() failed", "waiting until one is created for it
 """Warnings of bgpd that tell nobody anything: at its end, and of interfaces without an IPv6 link-local address."""
 
 
-SHORT_QUIET, LONG_QUIET = 0.15, 0.65
-"""Seconds without a stir after which bgpd is quiet (BGP_ANNOUNCE_ROUTE_DELAY_MS is 500, and the work queue's 50)."""
+SHORT_QUIET, LONG_QUIET = 0.15, 0.3
+"""Seconds without a stir after which bgpd is quiet: its work queue waits 50 ms, a new announcement of all 100 ms."""
 
 
 class FrrDriver:
@@ -60,7 +60,7 @@ class FrrDriver:
 
     @property
     def quiet_for(self) -> float:
-        """bgpd lets changed prefixes lie for 50 ms, and 500 ms what a new session or policy makes it announce."""
+        """bgpd lets changed prefixes lie for 50 ms, and for 100 ms what a new session or policy makes it announce."""
         return LONG_QUIET if time.monotonic() < self._announces_until else SHORT_QUIET
 
     @property
