@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, serve, trace
+from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, rpki, serve, trace
 from peerlab.cli.output import wants_colour
 from peerlab.errors import InputError, PeerlabError
 from peerlab.topology.mistake import did_you_mean
@@ -27,6 +27,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("The rehearsal", rehearse.COMMANDS),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
+    ("Whose routes they are", rpki.COMMANDS),
     ("What was on the wires", trace.COMMANDS),
     ("Inside a node", inside.COMMANDS),
     ("Breaking things", fault.COMMANDS),

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
+from peerlab.daemons.rpki import servers_of
 from peerlab.topology.model import LabModel, NodeKind, Session
 
 End = tuple[str, str]
@@ -39,12 +41,17 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What was observed: nodes, links, routers that run, and the policies in force at each end."""
+    """What was observed: nodes, links, routers and RPKI caches that run, the policies in force at each end.
+
+    ``asked`` are the caches that each running router asks.
+    """
 
     nodes: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     ends: dict[str, dict[str, tuple[str, str]]] = {}
+    caches: frozenset[str] = frozenset()
+    asked: dict[str, tuple[RtrServer, ...]] = {}
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
@@ -81,6 +88,18 @@ class StartRouter(_Step, frozen=True, kw_only=True, tag="start-router"):
     node: str
 
 
+class StartCache(_Step, frozen=True, kw_only=True, tag="start-cache"):
+    """Start an RPKI cache."""
+
+    node: str
+
+
+class ChangeCaches(_Step, frozen=True, kw_only=True, tag="change-caches"):
+    """Have a router ask other RPKI caches, without a reset."""
+
+    node: str
+
+
 class AddSession(_Step, frozen=True, kw_only=True, tag="add-session"):
     """Configure a session's end on a running router."""
 
@@ -104,7 +123,18 @@ class ChangePolicy(_Step, frozen=True, kw_only=True, tag="change-policy"):
     export_policy: str
 
 
-Step = CreateNode | DeleteNode | CreateLink | DeleteLink | StartRouter | AddSession | RemoveSession | ChangePolicy
+Step = (
+    CreateNode
+    | DeleteNode
+    | CreateLink
+    | DeleteLink
+    | StartRouter
+    | StartCache
+    | ChangeCaches
+    | AddSession
+    | RemoveSession
+    | ChangePolicy
+)
 
 
 def versioned(policy: Policy) -> Policy:
@@ -167,6 +197,14 @@ def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
     )
     steps.extend(CreateLink(link=link.id, why="does not exist") for link in model.links if link.id not in view.links)
     starting = [node.name for node in model.nodes if node.is_router and node.name not in view.routers]
+    steps.extend(
+        StartCache(node=cache.node, why="does not run") for cache in model.caches if cache.node not in view.caches
+    )
+    steps.extend(
+        ChangeCaches(node=node.name, why="asks other caches")
+        for node in model.nodes
+        if node.name in view.asked and view.asked[node.name] != servers_of(model, node)
+    )
     steps.extend(_session_changes(model, ends, view, starting))
     steps.extend(
         StartRouter(node=name, why="its router does not run" if name in view.nodes else "new node") for name in starting

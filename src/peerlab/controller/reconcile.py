@@ -13,6 +13,7 @@ import msgspec
 from peerlab.bgp.policy import Policy
 from peerlab.controller.plan import (
     AddSession,
+    ChangeCaches,
     ChangePolicy,
     CreateLink,
     CreateNode,
@@ -21,19 +22,23 @@ from peerlab.controller.plan import (
     DesiredEnd,
     End,
     RemoveSession,
+    StartCache,
     StartRouter,
     Step,
 )
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiring import host_routes, link_spec, node_spec
+from peerlab.daemons import rpki
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.router_config import peer_config
-from peerlab.router.protocol import AddPeers, RemovePeers, SetPolicy
+from peerlab.errors import PeerlabError
+from peerlab.router.protocol import AddPeers, AskCaches, RemovePeers, SetPolicy
 from peerlab.runtime.base import ForkSpec, Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
 
 ROUTER_ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
 ROUTER_PROCESS = "router"
+CACHE_PROCESS = "rpki-cache"
 
 RouterOf = Callable[[str], Awaitable[RouterClient]]
 
@@ -72,11 +77,14 @@ async def carry_out(
         await listener.forget(gone_nodes)
         await runtime.delete(nodes=gone_nodes, links=gone_links)
     starting = [step.node for step in steps if isinstance(step, StartRouter)]
-    if starting:
+    caches = [step.node for step in steps if isinstance(step, StartCache)]
+    if starting or caches:
         await runtime.prepare(ROUTER_ZYGOTE)  # it imports while the wires are laid
     forks, _ = await asyncio.gather(
         asyncio.to_thread(_router_forks, starting, model, ends), _create(steps, model, runtime, listener)
     )
+    await _start_caches(caches, model, runtime)
+    await _change_caches(steps, model, router)
     await _change_policies(steps, ends, router)
     await _add_sessions(steps, model, ends, router)
     if forks:
@@ -110,6 +118,40 @@ async def _create(steps: Sequence[Step], model: LabModel, runtime: Runtime, list
         )
     if new_nodes:
         await listener.listen([node.name for node in new_nodes])
+
+
+async def _start_caches(names: Collection[str], model: LabModel, runtime: Runtime) -> None:
+    """peerlab's own are forked like routers; StayRTR is a command. One that ran before goes on with what it served."""
+    forks = []
+    for cache in model.caches:
+        if cache.node not in names:
+            continue
+        files = {str(path): text for path, text in rpki.files_of(model, cache).items()}
+        if await _has_file(runtime, cache.node, str(rpki.VRPS)):
+            del files[str(rpki.VRPS)]
+        if rpki.is_stayrtr(model, cache):
+            await runtime.put_files(cache.node, files)
+            await runtime.spawn(cache.node, CACHE_PROCESS, rpki.stayrtr(cache))
+        else:
+            argument = str(rpki.CONFIGURATION).encode()
+            forks.append(ForkSpec(node=cache.node, name=CACHE_PROCESS, argument=argument, files=files))
+    if forks:
+        await runtime.fork_all(ROUTER_ZYGOTE.name, forks)
+
+
+async def _has_file(runtime: Runtime, node: str, path: str) -> bool:
+    try:
+        await runtime.read_file(node, path)
+    except PeerlabError:
+        return False
+    return True
+
+
+async def _change_caches(steps: Iterable[Step], model: LabModel, router: RouterOf) -> None:
+    nodes = [step.node for step in steps if isinstance(step, ChangeCaches)]
+    await asyncio.gather(
+        *(_ask(router, node, AskCaches(caches=rpki.servers_of(model, model.node(node)))) for node in nodes)
+    )
 
 
 async def _change_policies(steps: Iterable[Step], ends: dict[End, DesiredEnd], router: RouterOf) -> None:
@@ -170,6 +212,6 @@ def _files(model: LabModel, name: str, sessions: Mapping[str, tuple[Policy, Poli
     return daemon_of(node.kind).render(model, node, sessions)
 
 
-async def _ask(router: RouterOf, node: str, request: AddPeers | RemovePeers | SetPolicy) -> None:
+async def _ask(router: RouterOf, node: str, request: AddPeers | AskCaches | RemovePeers | SetPolicy) -> None:
     client = await router(node)
     await client.ask(request)

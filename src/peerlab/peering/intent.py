@@ -63,6 +63,7 @@ def edge_rules(model: LabModel, ledger: Ledger, *, hot_potato: bool = False) -> 
             unused for unused in DOCUMENTATION_ASNS if not any(in_ranges(known.asn, (unused,)) for known in model.ases)
         ),
         flat=hot_potato,
+        validating=any(cloud is not None and model.node(n).asn == cloud.asn for c in model.caches for n in c.serves),
     )
 
 
@@ -193,6 +194,16 @@ def _describe(
         registered=registered,
         lan=lan,
         draining=connection.state == ConnectionState.PENDING_REMOVE,
+        blackhole=_agreed_on_blackhole(model, session),
+    )
+
+
+def _agreed_on_blackhole(model: LabModel, session: Session) -> bool:
+    return any(
+        connection.blackhole
+        for peering in model.peerings
+        for connection in peering.connections
+        if f"{peering.name}/{connection.name}" == session.connection
     )
 
 

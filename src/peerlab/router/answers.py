@@ -12,15 +12,17 @@ from peerlab.bgp.attributes import PathAttributes
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.errors import RefusedError
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.snapshot import SessionFact, ValidationFact
 from peerlab.router.protocol import (
     AddPeers,
     Announce,
+    AskCaches,
     Explain,
     OpenSession,
     Originate,
     ReadRib,
     ReadSessions,
+    ReadValidation,
     RefreshSession,
     RemovePeers,
     SendRaw,
@@ -47,6 +49,8 @@ class Answers:
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            AskCaches: self._ask_caches,
+            ReadValidation: self._validation,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -68,6 +72,8 @@ class Answers:
         router = self._router
         if wait.what == "quiet":
             return router.is_quiet
+        if wait.what == "vrps":
+            return router.validation.fact().digest == wait.digest
         if wait.what in ("best", "no-best"):
             if wait.prefix is None:
                 raise RefusedError("PrefixMissing", f"wait-for {wait.what} needs a prefix")
@@ -77,7 +83,7 @@ class Answers:
         if wait.what not in ("established", "down", "end-of-rib"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best, quiet or vrps",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
@@ -141,6 +147,13 @@ class Answers:
             msgspec.structs.replace(config, peers=staying), request.sessions, request.communication
         )
         return True
+
+    def _ask_caches(self, request: AskCaches) -> bool:
+        self._router.ask_caches(request.caches)
+        return True
+
+    def _validation(self, _: Any) -> ValidationFact:
+        return self._router.validation.fact()
 
     def _shut(self, request: ShutSession) -> bool:
         self._router.shut(request.session, request.communication, request.reset)

@@ -9,17 +9,20 @@ import msgspec
 
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.errors import RefusedError
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.snapshot import SessionFact, ValidationFact
+from peerlab.router.bird_caches import BirdCaches
 from peerlab.router.bird_rib import BirdRib
 from peerlab.router.bird_router import BirdRouter
 from peerlab.router.protocol import (
     AddPeers,
     Announce,
+    AskCaches,
     Explain,
     OpenSession,
     Originate,
     ReadRib,
     ReadSessions,
+    ReadValidation,
     RefreshSession,
     RemovePeers,
     SendRaw,
@@ -38,6 +41,7 @@ class BirdAnswers:
     def __init__(self, router: BirdRouter) -> None:
         self._router = router
         self._rib = BirdRib(router)
+        self._caches = BirdCaches(router)
         self._by_request: dict[type, Callable[[Any], Any]] = {
             ReadSessions: self._sessions,
             Subscribe: self._sessions,
@@ -46,6 +50,8 @@ class BirdAnswers:
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            AskCaches: self._ask_caches,
+            ReadValidation: self._validation,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -65,6 +71,8 @@ class BirdAnswers:
         router = self._router
         if wait.what == "quiet":
             return router.is_quiet
+        if wait.what == "vrps":
+            return self._caches.fact().digest == wait.digest
         if wait.what in ("best", "no-best"):
             if wait.prefix is None:
                 raise RefusedError("PrefixMissing", f"wait-for {wait.what} needs a prefix")
@@ -74,7 +82,7 @@ class BirdAnswers:
         if wait.what not in ("established", "down", "end-of-rib"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best, quiet or vrps",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
@@ -95,7 +103,8 @@ class BirdAnswers:
         }
         if request.view not in views:
             raise RefusedError("ViewUnknown", f"no view {request.view!r}; there are: loc-rib, {', '.join(views)}")
-        return views[request.view](self._router.peer(request.session).session, request.prefix)
+        found = views[request.view](self._router.peer(request.session).session, request.prefix)
+        return found if request.view == "adj-rib-out" else self._caches.with_states(found)
 
     def _explain(self, request: Explain) -> Explanation:
         return self._rib.explain(request.prefix)
@@ -130,6 +139,13 @@ class BirdAnswers:
         staying = tuple(peer for peer in config.peers if peer.session not in request.sessions)
         self._router.configure(msgspec.structs.replace(config, peers=staying))
         return True
+
+    def _ask_caches(self, request: AskCaches) -> bool:
+        self._router.configure(msgspec.structs.replace(self._router.config, caches=request.caches))
+        return True
+
+    def _validation(self, _: Any) -> ValidationFact:
+        return self._caches.fact()
 
     def _shut(self, request: ShutSession) -> bool:
         self._router.shut(request.session, request.communication, request.reset)

@@ -15,7 +15,9 @@ from peerlab.bgp.framing import MessageType
 from peerlab.bgp.negotiated import Negotiated
 from peerlab.bgp.notification import CEASE, MAXIMUM_PREFIXES
 from peerlab.bgp.open import Open, negotiate
+from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
 from peerlab.errors import RefusedError, RuntimeFailure
@@ -27,6 +29,7 @@ from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import Loop
 from peerlab.router.next_hops import ReachableNextHops
+from peerlab.router.validation import Validation
 
 Listener = Callable[[SessionStateChanged | RouterNotice], None]
 
@@ -58,6 +61,7 @@ class Router:
         if self._fib is not None:
             self._fib.clear()
         self._engine = Engine(loop, self)
+        self._validation = Validation(loop, config.caches, config.vrps, self._vrps_changed, self._tell_of_caches)
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interior = Interior(loop, config, self._next_hops_changed, self.trouble) if config.igp else None
         self._engine.configure(self._directory / exabgp.CONFIGURATION, config.peers)
@@ -80,6 +84,7 @@ class Router:
     def stop(self, communication: str = "") -> None:
         """End every session (Cease/2) and take the routes out of the kernel."""
         self._engine.stop(communication)
+        self._validation.close()
         if self._interior is not None:
             self._interior.stop()
         if self._fib is not None:
@@ -142,6 +147,16 @@ class Router:
                 message=message.hex(),
             )
         )
+
+    # what the caches tell
+
+    def _vrps_changed(self, vrps: frozenset[Vrp]) -> None:
+        judged = self._speaker.set_vrps(vrps, time.time_ns())
+        self.notice("rpki", "", f"{len(vrps)} VRPs in force, {judged} received routes judged again")
+        self._settle_soon()
+
+    def _tell_of_caches(self, kind: str, text: str) -> None:
+        self.notice(kind, "", text)
 
     # what the kernel tells
 
@@ -208,6 +223,16 @@ class Router:
     def sessions(self) -> list[SessionFact]:
         """Every session as it is now."""
         return [self._fact(record) for record in self._records.values()]
+
+    @property
+    def validation(self) -> Validation:
+        """The RPKI caches, to be read."""
+        return self._validation
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on."""
+        self._validation.ask(caches)
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
 
     def is_established(self, session: str) -> bool:
         """Whether the session is Established. Raises RefusedError for an unknown one."""
