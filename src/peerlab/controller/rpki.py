@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+import msgspec
 
 from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.rtr_pdu import exact
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.reconcile import CACHE_PROCESS
-from peerlab.daemons.rpki import VRPS, read_vrps, servers_of, vrps_json
+from peerlab.daemons.rpki import CONFIGURATION, VRPS, files_of, read_vrps, servers_of, vrps_json
 from peerlab.errors import InputError, Problem, RefusedError, TimedOut
 from peerlab.evidence.events import FaultCleared, FaultInjected, RouterNotice
+from peerlab.peering.origin_monitor import OriginAlarm, watch_origins
 from peerlab.topology.mistake import no_such
 from peerlab.topology.model import RpkiCache
 
@@ -104,8 +107,8 @@ async def change(lab: Lab, caches: Iterable[RpkiCache], add: Iterable[Vrp] = (),
     return await followed(lab)
 
 
-async def followed(lab: Lab, within: float = FOLLOWED_WITHIN) -> int:
-    """Wait until every router whose caches all run validates by what they serve, and answer with how many these are.
+async def followed(lab: Lab, within: float = FOLLOWED_WITHIN, nodes: Collection[str] | None = None) -> int:
+    """Wait until every router (of ``nodes``) whose caches all run validates by what they serve. Says how many that are.
 
     Raises TimedOut naming the routers that do not.
     """
@@ -118,7 +121,8 @@ async def followed(lab: Lab, within: float = FOLLOWED_WITHIN) -> int:
     waits = []
     for node in lab.model.nodes:
         servers = servers_of(lab.model, node)
-        if node.is_router and servers and all(running[server.name] for server in servers):
+        chosen = nodes is None or node.name in nodes
+        if chosen and node.is_router and servers and all(running[server.name] for server in servers):
             best = min(server.preference for server in servers)
             used = [server.name for server in servers if server.preference == best]
             waits.append(follows(node.name, frozenset(vrp for name in used for vrp in served[name])))
@@ -127,6 +131,22 @@ async def followed(lab: Lab, within: float = FOLLOWED_WITHIN) -> int:
     if late:
         raise TimedOut(f"the new VRPs at {', '.join(late)}", within)
     return len(answers)
+
+
+async def set_intervals(lab: Lab, cache: RpkiCache, refresh: int, retry: int, expire: int) -> None:
+    """Have peerlab's own cache tell other intervals (seconds) from its next answer on, until it is started again."""
+    told = msgspec.structs.replace(cache, refresh=refresh, retry=retry, expire=expire)
+    text = files_of(lab.model, told)[CONFIGURATION]
+    await lab.runtime.put_files(cache.node, {str(CONFIGURATION): text})
+
+
+async def watch(lab: Lab, node: str, vrps: Iterable[Vrp]) -> tuple[OriginAlarm, ...]:
+    """Look for forged origins among the routes of a router, and for ROAs that would let one in."""
+    router = await lab.router(node)
+    outside = {s.id for s in lab.model.sessions_of(node) if not s.is_internal}
+    sessions = [fact.session for fact in await router.sessions() if fact.session in outside]
+    ribs = await asyncio.gather(*(router.rib("adj-rib-in-pre", session) for session in sessions))
+    return watch_origins((route for rib in ribs for route in rib), vrps)
 
 
 async def kill_cache(lab: Lab, cache: RpkiCache) -> None:

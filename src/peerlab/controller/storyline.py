@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from peerlab.controller import deprovision, examination, failover, link_test, peering_service, policy_stimulus, turn_up
+from peerlab.controller import (
+    deprovision,
+    examination,
+    failover,
+    link_test,
+    origin,
+    peering_service,
+    policy_stimulus,
+    turn_up,
+)
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.rehearsal import Rehearsal, Scene, Tell, gather_evidence, play, take_baseline
 from peerlab.evidence.events import PhaseEnded, PhaseStarted
@@ -20,6 +29,10 @@ SCENES: tuple[Scene, ...] = (
     Scene(Phase.ALLOW, turn_up.allow, (Phase.VALIDATE,), "DENY ALL is replaced: routes and packets flow"),
     Scene(Phase.SESSION, examination.examine, (Phase.ALLOW,), "an examiner says all that must be refused"),
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
+    Scene(
+        Phase.ORIGIN, origin.validate_origins, (Phase.ALLOW,),
+        "ROAs come and go, their cache is lost, an origin is forged, a host is blackholed", conformance=True,
+    ),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
     Scene(

@@ -55,9 +55,10 @@ class RpkiCache:
         self._say(f"session {self._table.session}, {len(self._table.vrps)} VRPs")
 
     def reload(self) -> None:
-        """Read the file again and tell every router when there is something new. A bad file changes nothing."""
+        """Read the files again and tell every router when there is something new. A bad file changes nothing."""
         try:
             vrps = rpki.read_vrps(_read(self._path))
+            self._table.intervals = read_config(self._path.with_name(rpki.CONFIGURATION.name)).intervals
         except PeerlabError as error:
             self._say(f"kept what it had: {error}")
             return
@@ -129,18 +130,20 @@ class RpkiCache:
         print(time.strftime("%H:%M:%S", time.gmtime()), text, file=sys.stderr, flush=True)
 
 
+def read_config(path: Path) -> CacheConfig:
+    """What stands in ``cache.json``. Raises InputError when it is no cache's, RuntimeFailure when it cannot be read."""
+    try:
+        return msgspec.json.decode(_read(path), type=CacheConfig)
+    except msgspec.MsgspecError as error:
+        raise InputError([Problem(str(path), str(error), "let peerlab write this file")]) from error
+
+
 def run(path: Path) -> int:
     """Be the cache of this ``cache.json`` until SIGTERM or SIGINT; answers the exit code.
 
     Raises PeerlabError when it cannot start.
     """
-    try:
-        config = msgspec.json.decode(path.read_bytes(), type=CacheConfig)
-    except OSError as error:
-        raise RuntimeFailure(f"cannot read {path}: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise InputError([Problem(str(path), str(error), "let peerlab write this file")]) from error
-    config = msgspec.structs.replace(config, directory=str(path.parent.resolve()))
+    config = msgspec.structs.replace(read_config(path), directory=str(path.parent.resolve()))
     loop = Loop()
     asked: list[int] = []
     ended: list[int] = []
