@@ -38,17 +38,20 @@ from peerlab.controller.origin_exam import with_cache as model_with_cache
 from peerlab.controller.rehearsal import Rehearsal
 from peerlab.evidence.events import RouterNotice
 from peerlab.evidence.snapshot import RouteFact
-from peerlab.evidence.story_origin import OriginStimulus
+from peerlab.evidence.story_origin import Ingress, OriginStimulus
 from peerlab.peering.origin_monitor import OriginAlarmKind
 from peerlab.peering.policy import BLACKHOLE
 from peerlab.router.protocol import Announce
 from peerlab.runtime.base import KernelRoute
 from peerlab.topology.model import RegistryEntry
 
-EXPIRE = 2
+EXPIRE = 3
 """Seconds for which a cache that is about to be lost lets its data be used."""
 EXPIRY_MARGIN = 10.0
 """Seconds beyond that in which the edge has to have forgotten them."""
+
+_WITH_SETS = (Ingress.SET_COVERED, Ingress.SET_FREE)
+"""Rejected whatever their state is."""
 
 
 @dataclass
@@ -232,7 +235,7 @@ async def lose_cache(scene: OriginScene) -> None:
     lab, exam = scene.exam.rehearsal.lab, scene.exam
     cache = cache_of(lab.model)
     routes = {
-        cast.family: {case.prefix: case.state for case in cast.ingress if case.state != NOT_FOUND}
+        cast.family: {case.prefix: case.state for case in cast.ingress if case.vrps and case.case not in _WITH_SETS}
         for cast in scene.casts
     }
     await rpki.set_intervals(lab, cache, refresh=1, retry=1, expire=EXPIRE)
@@ -250,6 +253,7 @@ async def lose_cache(scene: OriginScene) -> None:
         )
     await rpki.kill_cache(lab, cache)
     held = {cast.family: await _answers(scene, cast, routes[cast.family]) for cast in scene.casts}
+    held_after = (now_ns() - began) / 1e9
     router = await exam.router(scene.edge)
     await router.validates_by((), EXPIRE + EXPIRY_MARGIN)
     seconds = (now_ns() - began) / 1e9
@@ -266,6 +270,7 @@ async def lose_cache(scene: OriginScene) -> None:
             exam[PEER].node,
             session,
             held=held[cast.family],
+            held_after=held_after,
             expired=expired[cast.family],
             back=await _answers(scene, cast, routes[cast.family]),
             vrps=vrps,

@@ -10,6 +10,7 @@ import msgspec
 from peerlab.bgp.attributes import Family, Prefix, Segment, SegmentType
 from peerlab.bgp.origin_validation import INVALID, NOT_FOUND, VALID, Vrp
 from peerlab.controller.exam import host, sequence
+from peerlab.evidence.story_origin import Egress, Hole, Ingress
 from peerlab.topology.model import RegistryEntry
 
 ACCEPT, REJECT = "accept", "reject"
@@ -23,7 +24,7 @@ LENGTH = {Family.IPV4: 24, Family.IPV6: 48}
 class IngressCase(msgspec.Struct, frozen=True, kw_only=True):
     """A route of the peer, with what validation has to make of it. A route object exists for each."""
 
-    case: str
+    case: Ingress
     prefix: Prefix
     path: tuple[Segment, ...]
     vrps: tuple[Vrp, ...]
@@ -35,7 +36,7 @@ class IngressCase(msgspec.Struct, frozen=True, kw_only=True):
 class EgressCase(msgspec.Struct, frozen=True, kw_only=True):
     """A route that the edge has, with what it has to tell. ``path`` is as the edge hears it, without the announcer."""
 
-    case: str
+    case: Egress
     prefix: Prefix
     path: tuple[int, ...]
     vrps: tuple[Vrp, ...]
@@ -46,7 +47,7 @@ class EgressCase(msgspec.Struct, frozen=True, kw_only=True):
 class BlackholeCase(msgspec.Struct, frozen=True, kw_only=True):
     """A prefix with or without 65535:666, on a session with or without an agreement."""
 
-    case: str
+    case: Hole
     prefix: Prefix
     marked: bool
     agreed: bool
@@ -80,27 +81,27 @@ def ingress_cases(family: Family, spare: Iterator[Prefix], peer: int, other: int
     ends_in_set = (*own, Segment(SegmentType.AS_SET, (peer, other)))
 
     def one(
-        case: str, state: str, path: tuple[Segment, ...], *roas: tuple[int, int | None], expected: str = ""
+        case: Ingress, state: str, path: tuple[Segment, ...], *origins: int, expected: str = ""
     ) -> IngressCase:
         prefix = next(spare)
         return IngressCase(
             case=case,
             prefix=prefix,
             path=path,
-            vrps=tuple(Vrp(prefix, asn, length) for asn, length in roas),
+            vrps=tuple(Vrp(prefix, asn) for asn in origins),
             state=state,
             expected=expected or (REJECT if state == INVALID else ACCEPT),
             covering=prefix,
         )
 
-    yield one("valid", VALID, own, (peer, None))
-    yield one("not-found", NOT_FOUND, own)
-    yield one("wrong origin", INVALID, own, (other, None))
-    yield one("AS0", INVALID, own, (0, None))
-    yield one("AS0 beside a ROA that fits", VALID, own, (0, None), (peer, None))
-    yield one("AS_SET under a ROA", INVALID, ends_in_set, (peer, None))
-    yield one("AS_SET without a ROA", NOT_FOUND, ends_in_set, expected=REJECT)
-    for case, state, length in (("at maxLength", VALID, longest), ("beyond maxLength", INVALID, longest - 1)):
+    yield one(Ingress.VALID, VALID, own, peer)
+    yield one(Ingress.NOT_FOUND, NOT_FOUND, own)
+    yield one(Ingress.WRONG_ORIGIN, INVALID, own, other)
+    yield one(Ingress.AS0, INVALID, own, 0)
+    yield one(Ingress.AS0_BESIDE, VALID, own, 0, peer)
+    yield one(Ingress.SET_COVERED, INVALID, ends_in_set, peer)
+    yield one(Ingress.SET_FREE, NOT_FOUND, ends_in_set, expected=REJECT)
+    for case, state, length in ((Ingress.AT_LENGTH, VALID, longest), (Ingress.BEYOND_LENGTH, INVALID, longest - 1)):
         covering, prefix = pair(spare)
         yield IngressCase(
             case=case,
@@ -116,17 +117,17 @@ def ingress_cases(family: Family, spare: Iterator[Prefix], peer: int, other: int
 def egress_cases(spare: Iterator[Prefix], own: int, peer: int, other: int) -> Iterator[EgressCase]:
     """POL-22: the origin that counts is the one that the receiver sees (RFC 8893 section 3)."""
 
-    def one(case: str, path: tuple[int, ...], roa: int, origin: int) -> EgressCase:
+    def one(case: Egress, path: tuple[int, ...], roa: int, origin: int) -> EgressCase:
         prefix = next(spare)
         expected = ANNOUNCE if roa == origin else WITHHOLD
         return EgressCase(
             case=case, prefix=prefix, path=path, vrps=(Vrp(prefix, roa),), origin=origin, expected=expected
         )
 
-    yield one("own prefix, ROA for the own AS", (), own, own)
-    yield one("own prefix, ROA for another AS", (), other, own)
-    yield one("private AS stripped, ROA for what is left", (PRIVATE_AS,), peer, peer)
-    yield one("private AS stripped, ROA for the private AS", (PRIVATE_AS,), PRIVATE_AS, peer)
+    yield one(Egress.OWN, (), own, own)
+    yield one(Egress.OWN_FOREIGN, (), other, own)
+    yield one(Egress.LEFT, (PRIVATE_AS,), peer, peer)
+    yield one(Egress.STRIPPED, (PRIVATE_AS,), PRIVATE_AS, peer)
 
 
 def blackhole_cases(covered: Prefix, ordinary: Prefix, foreign: Prefix) -> Iterator[BlackholeCase]:
@@ -137,13 +138,13 @@ def blackhole_cases(covered: Prefix, ordinary: Prefix, foreign: Prefix) -> Itera
         return host(str(ip_network(prefix)[offset]))
 
     yield BlackholeCase(
-        case="agreed and covered", prefix=inside(covered), marked=True, agreed=True, covered=True, expected=DISCARD
+        case=Hole.AGREED, prefix=inside(covered), marked=True, agreed=True, covered=True, expected=DISCARD
     )
     yield BlackholeCase(
-        case="agreed, not covered", prefix=inside(foreign), marked=True, agreed=True, covered=False, expected=REJECT
+        case=Hole.UNCOVERED, prefix=inside(foreign), marked=True, agreed=True, covered=False, expected=REJECT
     )
     yield BlackholeCase(
-        case="agreed, without the community",
+        case=Hole.UNMARKED,
         prefix=inside(covered, 8),
         marked=False,
         agreed=True,
@@ -151,7 +152,7 @@ def blackhole_cases(covered: Prefix, ordinary: Prefix, foreign: Prefix) -> Itera
         expected=REJECT,
     )
     yield BlackholeCase(
-        case="not agreed, a host",
+        case=Hole.HOST_UNAGREED,
         prefix=inside(ordinary, 9),
         marked=True,
         agreed=False,
@@ -159,7 +160,7 @@ def blackhole_cases(covered: Prefix, ordinary: Prefix, foreign: Prefix) -> Itera
         expected=REJECT,
     )
     yield BlackholeCase(
-        case="not agreed, an ordinary prefix",
+        case=Hole.ORDINARY_UNAGREED,
         prefix=ordinary,
         marked=True,
         agreed=False,

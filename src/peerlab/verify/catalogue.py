@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from peerlab.evidence.events import PhaseStarted
-from peerlab.verify import deprovision, failover, link, policy, routing, security, session, telemetry, validation
+from peerlab.verify import (
+    deprovision,
+    failover,
+    link,
+    origin,
+    origin_abuse,
+    policy,
+    routing,
+    security,
+    session,
+    telemetry,
+    validation,
+)
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -16,10 +28,13 @@ CATALOGUE: tuple[Check, ...] = (
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,
+    *origin_abuse.POLICY_CHECKS,
+    *origin.CHECKS,
     *validation.CHECKS,
     *routing.CHECKS,
     *failover.CHECKS,
     *security.CHECKS,
+    *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
     *deprovision.CHECKS,
 )
