@@ -136,7 +136,8 @@ def judge_forged_origin(evidence: Evidence) -> Judgement:
             fate = "accepted" if minimal.flag("accepted") else "rejected"
             docket.breaks(trial.until, trial.where, f"{what}, {fate}", sent.message)
         elif minimal.text("reason") != RPKI_INVALID:
-            docket.breaks(trial.until, trial.where, f"{prefix} was rejected by '{minimal.text('reason')}'", sent.message)
+            what = f"{prefix} was rejected by '{minimal.text('reason')}'"
+            docket.breaks(trial.until, trial.where, what, sent.message)
         elif (rightful.text("state"), rightful.flag("accepted")) != (VALID, True):
             what = f"the minimal ROA makes the rightful {covering} {rightful.text('state') or 'gone'}"
             docket.breaks(trial.until, trial.where, what, sent.message)
@@ -152,8 +153,9 @@ POLICY_CHECKS: tuple[Check, ...] = (
     Check(
         "POL-19", "Blackhole", "policy", MAJOR,
         "65535:666 works only when agreed and covered, /32-/128 allowed, not propagated, ROV exception deliberate.",
-        "RFC 7999 3.1-3.3", "RIBs, the edge's kernel, every external wire of the edge", no_connection, judge_blackhole,
-        ("trial blackhole per evidence.story_origin.Hole and family: accepted, reason, state, kernel, communities, told",
+        "RFC 7999 3.1-3.3", "RIBs, the edge's kernel, every external wire of the edge", no_connection,
+        judge_blackhole,
+        ("trial blackhole per story_origin.Hole and family: accepted, reason, state, kernel, communities, told",
          "trace: the announcement on the trial's session; UPDATE of the edge to other ASes"),
         Phase.ORIGIN,
     ),

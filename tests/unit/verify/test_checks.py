@@ -14,6 +14,7 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_link import LINK_ROWS
+from verify_rows_origin import ORIGIN_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
@@ -33,6 +34,7 @@ ROWS: tuple[Row, ...] = (
     *LINK_ROWS,
     *SESSION_ROWS,
     *POLICY_ROWS,
+    *ORIGIN_ROWS,
     *VALIDATION_ROWS,
     *ROUTING_ROWS,
     *FAILOVER_ROWS,
