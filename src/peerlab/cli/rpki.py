@@ -57,7 +57,7 @@ def rpki() -> None:
 @lab_option
 @json_option
 def list_vrps(cache: str | None, lab: str | None, as_json: bool) -> None:
-    """The VRPs of every cache, and how each router stands with its caches.
+    """The VRPs of every cache, and how each router stands with it.
 
     \b
     Example:  peerlab rpki list

@@ -43,7 +43,7 @@ from peerlab.peering.origin_monitor import OriginAlarmKind
 from peerlab.peering.policy import BLACKHOLE
 from peerlab.router.protocol import Announce
 from peerlab.runtime.base import KernelRoute
-from peerlab.topology.model import RegistryEntry
+from peerlab.topology.model import NodeKind, RegistryEntry
 
 EXPIRE = 3
 """Seconds for which a cache that is about to be lost lets its data be used."""
@@ -88,9 +88,10 @@ class OriginScene:
     # reading
 
     async def judged(self, case: str, family: Family) -> dict[str, RouteFact]:
-        """What the edge has of a case's session, by prefix."""
-        router = await self.exam.router(self.edge)
-        return {route.prefix: route for route in await router.rib("adj-rib-in-pre", self.exam[case].sessions[family])}
+        """What the edge has of a case's session, by prefix, accepted and rejected alike."""
+        router, session = await self.exam.router(self.edge), self.exam[case].sessions[family]
+        views = [await router.rib(view, session) for view in ("adj-rib-in-pre", "adj-rib-in-post")]
+        return {route.prefix: route for rib in views for route in rib}
 
     async def vrps_in_force(self) -> int:
         """How many VRPs the edge validates by."""
@@ -234,6 +235,9 @@ async def lose_cache(scene: OriginScene) -> None:
     """POL-21: the only cache dies; its data are used until they expire, then nothing is Invalid; then it comes back."""
     lab, exam = scene.exam.rehearsal.lab, scene.exam
     cache = cache_of(lab.model)
+    if lab.model.node(scene.edge).kind is not NodeKind.EXABGP:
+        _excuse(scene)
+        return
     routes = {
         cast.family: {case.prefix: case.state for case in cast.ingress if case.vrps and case.case not in _WITH_SETS}
         for cast in scene.casts
@@ -277,6 +281,15 @@ async def lose_cache(scene: OriginScene) -> None:
             seconds=seconds,
             reset=before.get(session) != after.get(session),
         )
+
+
+def _excuse(scene: OriginScene) -> None:
+    why = f"{scene.edge} takes no expiry below 600 s from a cache, which is too long to wait for"
+    for cast in scene.casts:
+        examiner = scene.exam[PEER]
+        session = examiner.sessions[cast.family]
+        scene.exam.applied(OriginStimulus.CACHE_LOST, examiner.node, session, expire=EXPIRE)
+        scene.exam.observed(OriginStimulus.CACHE_LOST, examiner.node, session, unsupported=why)
 
 
 # -- announcing ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_pdu import PORT
 from peerlab.controller.plan import (
     AddSession,
     ChangeCaches,
@@ -31,7 +32,7 @@ from peerlab.controller.wiring import host_routes, link_spec, node_spec
 from peerlab.daemons import rpki
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.router_config import peer_config
-from peerlab.errors import PeerlabError
+from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut, Unsupported
 from peerlab.router.protocol import AddPeers, AskCaches, RemovePeers, SetPolicy
 from peerlab.runtime.base import ForkSpec, Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
@@ -39,6 +40,10 @@ from peerlab.topology.model import LabModel
 ROUTER_ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
 ROUTER_PROCESS = "router"
 CACHE_PROCESS = "rpki-cache"
+TCP_AWAIT = "peerlab.runtime.transport:tcp_await"
+
+LISTENS_WITHIN = 15.0
+"""Seconds in which an RPKI cache has to listen."""
 
 RouterOf = Callable[[str], Awaitable[RouterClient]]
 
@@ -121,7 +126,10 @@ async def _create(steps: Sequence[Step], model: LabModel, runtime: Runtime, list
 
 
 async def _start_caches(names: Collection[str], model: LabModel, runtime: Runtime) -> None:
-    """peerlab's own are forked like routers; StayRTR is a command. One that ran before goes on with what it served."""
+    """peerlab's own are forked like routers; StayRTR is a command. One that ran before goes on with what it served.
+
+    Raises Unsupported where StayRTR is not installed, TimedOut when a cache does not listen.
+    """
     forks = []
     for cache in model.caches:
         if cache.node not in names:
@@ -131,12 +139,29 @@ async def _start_caches(names: Collection[str], model: LabModel, runtime: Runtim
             del files[str(rpki.VRPS)]
         if rpki.is_stayrtr(model, cache):
             await runtime.put_files(cache.node, files)
-            await runtime.spawn(cache.node, CACHE_PROCESS, rpki.stayrtr(cache))
+            try:
+                await runtime.spawn(cache.node, CACHE_PROCESS, rpki.stayrtr(cache))
+            except RuntimeFailure as failure:
+                raise Unsupported(
+                    f"RPKI cache {cache.node} is to be StayRTR, which cannot be started here ({failure}); "
+                    "install Debian's stayrtr, or leave kind: out"
+                ) from failure
         else:
             argument = str(rpki.CONFIGURATION).encode()
             forks.append(ForkSpec(node=cache.node, name=CACHE_PROCESS, argument=argument, files=files))
     if forks:
         await runtime.fork_all(ROUTER_ZYGOTE.name, forks)
+    await asyncio.gather(*(_await_cache(runtime, cache.node) for cache in model.caches if cache.node in names))
+
+
+async def _await_cache(runtime: Runtime, node: str) -> None:
+    """A signal that comes before a process is ready for it would end it. Raises TimedOut when it does not listen."""
+    arguments = {"destination": "::1", "port": PORT, "within": LISTENS_WITHIN}
+    task = await runtime.task(node, TCP_AWAIT, arguments)
+    if (await task.result())["outcome"] != "open":
+        log = (await runtime.read_file(node, f"{CACHE_PROCESS}.log")).decode(errors="replace").splitlines()
+        words = log[-1] if log else "it wrote nothing to its log"
+        raise TimedOut(f"RPKI cache {node} listening on TCP/{PORT} ({words})", LISTENS_WITHIN)
 
 
 async def _has_file(runtime: Runtime, node: str, path: str) -> bool:

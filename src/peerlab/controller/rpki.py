@@ -145,7 +145,7 @@ async def watch(lab: Lab, node: str, vrps: Iterable[Vrp]) -> tuple[OriginAlarm, 
     router = await lab.router(node)
     outside = {s.id for s in lab.model.sessions_of(node) if not s.is_internal}
     sessions = [fact.session for fact in await router.sessions() if fact.session in outside]
-    ribs = await asyncio.gather(*(router.rib("adj-rib-in-pre", session) for session in sessions))
+    ribs = await asyncio.gather(*(router.rib("adj-rib-in-post", session) for session in sessions))
     return watch_origins((route for rib in ribs for route in rib), vrps)
 
 
