@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from peerlab.api.arm_paging import filters_of, page_of, query, required
+from peerlab.api.arm_paging import filters_of, page_of, required
 from peerlab.api.arm_peerings import GROUP, ONE, SUBSCRIPTION, found_peering
 from peerlab.api.arm_protocol import answer, error_answer
 from peerlab.controller.looking_glass import look
@@ -45,7 +45,7 @@ def routes(office: Office) -> APIRouter:
 
 
 def empty_lists(office: Office) -> APIRouter:
-    """Lists of what no lab has: nothing is billed, the cloud has no CDN, no peering was made out of band."""
+    """Lists of what no lab has: nothing is billed, the cloud has no CDN."""
     router = APIRouter(tags=["routes"])
 
     @router.get(ONE + "/rpUnbilledPrefixes")
@@ -56,14 +56,6 @@ def empty_lists(office: Office) -> APIRouter:
     @router.get(SUBSCRIPTION + "/cdnPeeringPrefixes")
     async def list_cdn_prefixes(subscription: str, request: Request) -> Response:
         required(request, "peeringLocation")
-        return page_of(request, [])
-
-    @router.get(SUBSCRIPTION + "/legacyPeerings")
-    async def list_legacy_peerings(subscription: str, request: Request) -> Response:
-        required(request, "peeringLocation")
-        required(request, "kind")
-        if (asn := query(request, "asn")) and not asn.isdecimal():
-            raise bad_argument(f"asn '{asn}' is not a number")
         return page_of(request, [])
 
     return router

@@ -14,6 +14,17 @@ from peerlab.bgp.policy import Policy
 from peerlab.bgp.rtr_config import RtrServer
 
 
+class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD for one session (RFC 5880, 5881, 5882): an interval in milliseconds, sent and demanded alike.
+
+    ``strict``: no route is exchanged before BFD is Up; without it BFD only ends a session whose path fails.
+    """
+
+    interval_ms: int = 300
+    multiplier: int = 3
+    strict: bool = False
+
+
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One session as the router that runs it must know it. ``session`` is the model's session id.
 
@@ -21,6 +32,11 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``relation`` is what the remote AS is to us; ``local_role`` is announced when set (RFC 9234) and OTC follows it.
     ``multihop`` is True for sessions between loopbacks. ``four_octet_as`` False leaves capability 65 out: an OLD
     speaker in the words of RFC 6793, whose own AS number has to fit two octets.
+
+    An end that is not ``passive`` opens the connection; with ``listening`` it takes one besides, as routers outside of
+    a laboratory do, and collisions are resolved (RFC 4271 section 6.8). ``send_hold_time`` is how many seconds nothing
+    may get through to the peer before the session ends (RFC 9687), None for the RFC's default. ``bfd`` None: nothing
+    but BGP watches over the session.
     """
 
     session: str
@@ -47,6 +63,9 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_hop_self: bool = False
     interface: str | None = None
     four_octet_as: bool = True
+    listening: bool = False
+    send_hold_time: float | None = None
+    bfd: BfdConfig | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -94,6 +94,7 @@ def described(
         location="examination",
         as_set=as_set,
         blackhole=blackhole,
+        validates=True,
     )
 
 

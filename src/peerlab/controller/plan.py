@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
 from peerlab.daemons.rpki import servers_of
+from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, NodeKind, Session
 
 End = tuple[str, str]
@@ -52,6 +54,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     ends: dict[str, dict[str, tuple[str, str]]] = {}
     caches: frozenset[str] = frozenset()
     asked: dict[str, tuple[RtrServer, ...]] = {}
+    bfd: dict[End, BfdConfig] = {}
+    """BFD as it is configured at each end that has it."""
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
@@ -123,6 +127,13 @@ class ChangePolicy(_Step, frozen=True, kw_only=True, tag="change-policy"):
     export_policy: str
 
 
+class ChangeBfd(_Step, frozen=True, kw_only=True, tag="change-bfd"):
+    """Begin, end or change BFD at a session's end, without a reset."""
+
+    node: str
+    session: str
+
+
 Step = (
     CreateNode
     | DeleteNode
@@ -134,6 +145,7 @@ Step = (
     | AddSession
     | RemoveSession
     | ChangePolicy
+    | ChangeBfd
 )
 
 
@@ -146,10 +158,11 @@ def versioned(policy: Policy) -> Policy:
 
 
 class DesiredEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """A session's end as it should be, policies versioned."""
+    """A session's end as it should be, policies versioned. ``bfd`` is in force whatever ``configuration`` says."""
 
     import_policy: Policy
     export_policy: Policy
+    bfd: BfdConfig | None = None
     configuration: dict[str, Any] = {}
 
 
@@ -167,11 +180,14 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
             ends[end.node, session.id] = DesiredEnd(
                 import_policy=versioned(model.policies[end.import_policy]),
                 export_policy=versioned(model.policies[end.export_policy]),
+                bfd=session.bfd,
             )
+    bfd = {session.id: session.bfd for session in model.sessions}
     for wanted in intent.ends:
         ends[wanted.node, wanted.session] = DesiredEnd(
             import_policy=versioned(wanted.import_policy),
             export_policy=versioned(wanted.export_policy),
+            bfd=wanted.configuration.get("bfd", bfd.get(wanted.session)),
             configuration=wanted.configuration,
         )
     for absent in intent.absent:
@@ -217,6 +233,11 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
     for node in model.nodes:
         if node.is_router:
             daemon_of(node.kind)
+            if node.kind is NodeKind.FRR and servers_of(model, node):
+                raise Unsupported(
+                    f"{node.name} is to ask an RPKI cache, which needs FRR's module bgpd_rpki, and Debian's package "
+                    "frr does not have it; run it on ExaBGP or BIRD"
+                )
     kinds = {node.name: node.kind for node in model.nodes}
     for session in model.sessions:
         for end in (session.left, session.right):
@@ -248,7 +269,8 @@ def _session_changes(
         if observed is None:
             active = not _is_passive(model.session(session_id), node)
             additions.append((active, AddSession(node=node, session=session_id, why="not configured")))
-        elif observed != names:
+            continue
+        if observed != names:
             yield ChangePolicy(
                 node=node,
                 session=session_id,
@@ -256,7 +278,17 @@ def _session_changes(
                 export_policy=names[1],
                 why=f"in force: import {observed[0]}, export {observed[1]}",
             )
+        has = view.bfd.get((node, session_id))
+        if has != wanted.bfd:
+            yield ChangeBfd(node=node, session=session_id, why=f"in force: {bfd_words(has)}")
     yield from (step for _, step in sorted(additions, key=lambda pair: pair[0]))
+
+
+def bfd_words(bfd: BfdConfig | None) -> str:
+    """BFD's configuration for people: ``300 ms x 3, strict``."""
+    if bfd is None:
+        return "no BFD"
+    return f"{bfd.interval_ms} ms x {bfd.multiplier}" + (", strict" if bfd.strict else "")
 
 
 def _is_passive(session: Session, node: str) -> bool:

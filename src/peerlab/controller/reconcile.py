@@ -10,10 +10,12 @@ from typing import Protocol
 
 import msgspec
 
+from peerlab.bgp.config import BfdConfig, PeerConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.rtr_pdu import PORT
 from peerlab.controller.plan import (
     AddSession,
+    ChangeBfd,
     ChangeCaches,
     ChangePolicy,
     CreateLink,
@@ -30,10 +32,10 @@ from peerlab.controller.plan import (
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiring import host_routes, link_spec, node_spec
 from peerlab.daemons import rpki
-from peerlab.daemons.kinds import daemon_of
-from peerlab.daemons.router_config import peer_config
+from peerlab.daemons.kinds import files_of
+from peerlab.daemons.router_config import peer_config, router_config
 from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut, Unsupported
-from peerlab.router.protocol import AddPeers, AskCaches, RemovePeers, SetPolicy
+from peerlab.router.protocol import AddPeers, AskCaches, RemovePeers, SetBfd, SetPolicy
 from peerlab.runtime.base import ForkSpec, Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
 
@@ -91,6 +93,7 @@ async def carry_out(
     await _start_caches(caches, model, runtime)
     await _change_caches(steps, model, router)
     await _change_policies(steps, ends, router)
+    await _change_bfd(steps, ends, router)
     await _add_sessions(steps, model, ends, router)
     if forks:
         await runtime.fork_all(ROUTER_ZYGOTE.name, forks)
@@ -191,6 +194,14 @@ async def _change_policies(steps: Iterable[Step], ends: dict[End, DesiredEnd], r
     await asyncio.gather(*(_ask(router, node, SetPolicy(policies=policies[node], peers=peers[node])) for node in peers))
 
 
+async def _change_bfd(steps: Iterable[Step], ends: dict[End, DesiredEnd], router: RouterOf) -> None:
+    peers: dict[str, dict[str, BfdConfig | None]] = defaultdict(dict)
+    for step in steps:
+        if isinstance(step, ChangeBfd):
+            peers[step.node][step.session] = ends[step.node, step.session].bfd
+    await asyncio.gather(*(_ask(router, node, SetBfd(peers=wanted)) for node, wanted in peers.items()))
+
+
 async def _add_sessions(steps: Iterable[Step], model: LabModel, ends: dict[End, DesiredEnd], router: RouterOf) -> None:
     """Passive ends first, so that nobody's first connection attempt is refused."""
     for passive in (True, False):
@@ -211,32 +222,39 @@ def _add_peers(model: LabModel, ends: dict[End, DesiredEnd], node: str, sessions
         policies[end.import_policy.name] = end.import_policy
         policies[end.export_policy.name] = end.export_policy
         config = peer_config(model, model.session(session), node, end.import_policy.name, end.export_policy.name)
-        peers.append(msgspec.structs.replace(config, **end.configuration))
+        peers.append(_configured(config, end))
     return AddPeers(peers=tuple(peers), policies=policies)
+
+
+def _configured(config: PeerConfig, end: DesiredEnd) -> PeerConfig:
+    """What the model says of an end, with what is wanted otherwise."""
+    return msgspec.structs.replace(config, **{**end.configuration, "bfd": end.bfd})
 
 
 def _router_forks(names: Collection[str], model: LabModel, ends: dict[End, DesiredEnd]) -> list[ForkSpec]:
     """The routers to be started, each with its files."""
-    by_node: dict[str, dict[str, tuple[Policy, Policy]]] = {name: {} for name in names}
+    by_node: dict[str, dict[str, DesiredEnd]] = {name: {} for name in names}
     for (node, session), end in ends.items():
         if node in by_node:
-            by_node[node][session] = (end.import_policy, end.export_policy)
+            by_node[node][session] = end
     return [
         ForkSpec(
             node=name,
             name=ROUTER_PROCESS,
             argument=b"router.json",
-            files={str(path): text for path, text in _files(model, name, sessions).items()},
+            files={str(path): text for path, text in _files(model, name, its_ends).items()},
         )
-        for name, sessions in by_node.items()
+        for name, its_ends in by_node.items()
     ]
 
 
-def _files(model: LabModel, name: str, sessions: Mapping[str, tuple[Policy, Policy]]) -> Mapping[PurePath, str]:
-    node = model.node(name)
-    return daemon_of(node.kind).render(model, node, sessions)
+def _files(model: LabModel, name: str, ends: Mapping[str, DesiredEnd]) -> Mapping[PurePath, str]:
+    policies = {session: (end.import_policy, end.export_policy) for session, end in ends.items()}
+    config = router_config(model, model.node(name), policies)
+    peers = tuple(_configured(peer, ends[peer.session]) for peer in config.peers)
+    return files_of(msgspec.structs.replace(config, peers=peers))
 
 
-async def _ask(router: RouterOf, node: str, request: AddPeers | AskCaches | RemovePeers | SetPolicy) -> None:
+async def _ask(router: RouterOf, node: str, request: AddPeers | AskCaches | RemovePeers | SetBfd | SetPolicy) -> None:
     client = await router(node)
     await client.ask(request)

@@ -11,23 +11,21 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
-import msgspec
-
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, SegmentType
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import Vrp
-from peerlab.bgp.policy import LearnedFrom
+from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
-from peerlab.daemons.router_config import router_config
+from peerlab.daemons.origination import Origination
+from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, Node
 
 CONFIGURATION = PurePath("bird.conf")
-ROUTER = PurePath("router.json")
 CONTROL_SOCKET = PurePath("bird.ctl")
 
 METRIC = 1 << 20
@@ -37,31 +35,36 @@ IGP_PROTOCOL = 200
 IGP_BASE = 512
 """Kernel metric of an interior route of cost 0 (``router.fib.METRICS``)."""
 
+BFD_PROTOCOL = "liveness"
+"""Name of the protocol that runs BFD."""
+IDLE_BFD_MS = 1000
+"""Milliseconds between BFD packets of a session that is not Up: the least that RFC 5880 section 6.8.3 allows."""
+TELLS_END_OF_RIB = True
+
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
 
 
-class Origination(msgspec.Struct, frozen=True):
-    """A prefix that this router originates, with what it carries besides BGP's defaults."""
-
-    prefix: Prefix
-    attributes: PathAttributes = PathAttributes()
-
-
 def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath, str]:
     """Both files of a router that runs these sessions. Raises Unsupported for what BIRD cannot be told."""
-    config = router_config(model, node, sessions)
-    return {CONFIGURATION: configuration(config), ROUTER: router_json(config)}
+    return files(router_config(model, node, sessions))
+
+
+def files(
+    config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
+) -> Mapping[PurePath, str]:
+    """Both files from the configuration alone; see ``configuration``."""
+    return {CONFIGURATION: configuration(config, shut, originated), ROUTER: router_json(config)}
+
+
+def refuse(policy: Policy, family: Family) -> None:
+    """Raises Unsupported when BIRD cannot express the policy."""
+    bird_filter.function(0, policy, family)
 
 
 def check() -> Argv:
     """BIRD's own check of what was rendered."""
     return ("bird", "-p", "-c", str(CONFIGURATION))
-
-
-def router_json(config: RouterConfig) -> str:
-    """``router.json``: what the companion is told."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=1).decode() + "\n"
 
 
 def protocol_name(session: str) -> str:
@@ -111,6 +114,7 @@ def configuration(
         originated=_by_version(routes),
         vrps={version: [_vrp(one) for one in config.vrps if _version(one.prefix) == version] for version in (4, 6)},
         caches=[_cache(one) for one in _caches(config)],
+        bfd_protocol=BFD_PROTOCOL if any(peer.bfd is not None for peer in config.peers) else None,
         path_functions=bird_filter.PATH_FUNCTIONS,
         functions=functions,
         peers=peers,
@@ -146,6 +150,8 @@ def _peer(config: RouterConfig, peer: PeerConfig, imports: str, exports: str, sh
 def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool) -> list[str]:
     if config.med_across_ases:
         raise Unsupported("BIRD routers of this lab cannot compare MED across ASes yet; leave med_across_ases off")
+    if peer.send_hold_time is not None:
+        raise Unsupported("BIRD 2.0 has no send hold timer (RFC 9687), 2.15 brought it; leave send_hold_time out")
     lines = [
         f"local {peer.local_address} as {peer.local_as};",
         f"neighbor {peer.peer_address} as {peer.peer_as};",
@@ -176,6 +182,8 @@ def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool)
         lines.append(f'password "{peer.md5}";')
     if peer.gtsm:
         lines.append("ttl security on;")
+    if peer.bfd is not None:
+        lines.append(_bfd(peer.bfd))
     if external:
         first = peer.enforce_first_as and peer.relation != "route-server"
         lines.append(f"enforce first as {'on' if first else 'off'};")
@@ -188,6 +196,12 @@ def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool)
     if peer.route_server_client:
         lines.append("rs client;")
     return lines
+
+
+def _bfd(bfd: BfdConfig) -> str:
+    """BFD of one session. BIRD has no strict BFD: where it is asked for, the other end has to hold routes back."""
+    timers = f"min rx interval {bfd.interval_ms} ms; min tx interval {bfd.interval_ms} ms;"
+    return f"bfd {{ {timers} idle tx interval {IDLE_BFD_MS} ms; multiplier {bfd.multiplier}; }};"
 
 
 _ROLES = {"provider": "provider", "customer": "customer", "peer": "peer", "rs": "rs_server", "rs-client": "rs_client"}

@@ -104,8 +104,7 @@ class EdgeRules(msgspec.Struct, frozen=True, kw_only=True):
 
     ``own`` are the cloud's prefixes and infrastructure, ``service`` what it announces, ``exchange_lans`` the peering
     LANs. ``unused_asns`` are documentation ranges in which the lab has no AS. ``flat`` takes location out of the
-    preference of activated prefixes: the hot-potato control of spec B. ``validating``: there is an RPKI cache, so that
-    transit sessions reject what is Invalid too.
+    preference of activated prefixes: the hot-potato control of spec B.
     """
 
     own: tuple[Prefix, ...] = ()
@@ -116,7 +115,6 @@ class EdgeRules(msgspec.Struct, frozen=True, kw_only=True):
     activations: tuple[Activation, ...] = ()
     unused_asns: tuple[AsnRange, ...] = ()
     flat: bool = False
-    validating: bool = False
 
 
 class EdgeSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +122,8 @@ class EdgeSession(msgspec.Struct, frozen=True, kw_only=True):
 
     ``as_set`` are the ASNs that the peer may announce routes of. ``registered`` are its Peering Service prefixes,
     which alone may be longer than /24. ``lan`` is set on exchanges. ``draining``: the connection is being removed.
-    ``blackhole``: both sides agreed on RFC 7999; without that agreement its community means nothing.
+    ``blackhole``: both sides agreed on RFC 7999; without that agreement its community means nothing. ``validates``: the
+    edge asks an RPKI cache; without one every route is NotFound, and there is nothing to state.
     """
 
     name: str
@@ -139,6 +138,7 @@ class EdgeSession(msgspec.Struct, frozen=True, kw_only=True):
     lan: Prefix | None = None
     draining: bool = False
     blackhole: bool = False
+    validates: bool = False
 
 
 def import_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) -> Policy:
@@ -152,7 +152,7 @@ def import_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) ->
             *_path_hygiene(session, rules),
             *_next_hop(session),
             *_blackhole(session, rules),
-            _reject(RPKI_INVALID, RpkiIs((INVALID,))),
+            *_validation(session.validates, RPKI_INVALID),
             *_allow_list(session, rules),
             *_scrub(session),
             *_activated(session, rules),
@@ -178,21 +178,20 @@ def export_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) ->
         statements=(
             _reject("learned from another AS", LearnedFromIs((LearnedFrom.EBGP,))),
             _reject("learned from another AS at another edge", CommunityIn(learned)),
-            _reject(RPKI_INVALID_OUT, RpkiIs((INVALID,))),
+            *_validation(session.validates, RPKI_INVALID_OUT),
             *((announced,) if service else ()),
             _reject("not a service prefix"),
         ),
     )
 
 
-def transit_import(base: Policy, family: Family, rules: EdgeRules) -> Policy:
-    """A transit session's import policy: activated prefixes come in only where the internet is their backup, and with
-    an RPKI cache nothing that is Invalid."""
+def transit_import(base: Policy, family: Family, rules: EdgeRules, *, validates: bool = False) -> Policy:
+    """A transit session's import policy: activated prefixes come in only where the internet is their backup, and
+    nothing that is Invalid where the edge ``validates`` origins."""
     guarded = [] if rules.flat else [a.prefix for a in rules.activations if a.backup is not None]
     ranges = _with_more_specifics(_of_family(guarded, family))
     added = [_reject("internet is not the backup", PrefixIn(ranges))] if ranges else []
-    if rules.validating:
-        added.append(_reject(RPKI_INVALID, RpkiIs((INVALID,))))
+    added += _validation(validates, RPKI_INVALID)
     return msgspec.structs.replace(base, statements=(*added, *base.statements)) if added else base
 
 
@@ -276,6 +275,11 @@ def _blackhole(session: EdgeSession, rules: EdgeRules) -> Iterator[Statement]:
             verdict=Verdict.ACCEPT,
         )
     yield _reject("blackhole of what the peer may not announce", marked)
+
+
+def _validation(validates: bool, reason: str) -> tuple[Statement, ...]:
+    """POL-20, POL-22."""
+    return (_reject(reason, RpkiIs((INVALID,))),) if validates else ()
 
 
 def _objects(session: EdgeSession, rules: EdgeRules) -> dict[int, list[PrefixRange]]:

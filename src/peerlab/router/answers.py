@@ -1,16 +1,14 @@
-"""What a router answers to each request of ``router.protocol``."""
+"""What every router answers to each request of ``router.protocol``, whatever speaks BGP in it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-import msgspec
-
-from peerlab.bgp.attributes import PathAttributes
-from peerlab.bgp.config import RouterConfig
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.errors import RefusedError
 from peerlab.evidence.snapshot import SessionFact, ValidationFact
 from peerlab.router.protocol import (
@@ -26,21 +24,81 @@ from peerlab.router.protocol import (
     RefreshSession,
     RemovePeers,
     SendRaw,
+    SetBfd,
     SetPolicy,
+    ShutBfd,
     ShutSession,
     Subscribe,
     WaitFor,
     Withdraw,
     WithdrawOrigin,
 )
-from peerlab.router.router import Router
+from peerlab.router.rib_views import RibViews
 
 
-class Answers:
+class Answering(Protocol):
+    """A router as far as it is asked and told the same whatever it runs."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing waits to be decided, sent or installed."""
+        ...
+
+    @property
+    def rib(self) -> RibViews:
+        """Its tables."""
+        ...
+
+    def sessions(self) -> list[SessionFact]:
+        """Every session as it is now."""
+        ...
+
+    def is_established(self, session: str) -> bool:
+        """Whether the session is Established. Raises RefusedError for an unknown one."""
+        ...
+
+    def has_end_of_rib(self, session: str) -> bool:
+        """Whether it is, and its peer has sent End-of-RIB."""
+        ...
+
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        ...
+
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset."""
+        ...
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """AdminDown for a session's BFD, or up again. Raises RefusedError where that cannot be."""
+        ...
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now, and how the router stands with its RPKI caches."""
+        ...
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on, without a reset."""
+        ...
+
+    def shut(self, session: str, communication: str, reset: bool) -> None:
+        """Administrative shutdown, or reset."""
+        ...
+
+    def open(self, session: str) -> None:
+        """End an administrative shutdown."""
+        ...
+
+    def refresh(self, session: str) -> None:
+        """Ask the peer for its routes again."""
+        ...
+
+
+class Answers(ABC):
     """The requests, each with its method. All may raise RefusedError, InputError or RuntimeFailure."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    def __init__(self, router: Answering) -> None:
+        self._asked = router
         self._by_request: dict[type, Callable[[Any], Any]] = {
             ReadSessions: self._sessions,
             Subscribe: self._sessions,
@@ -51,6 +109,8 @@ class Answers:
             RemovePeers: self._remove_peers,
             AskCaches: self._ask_caches,
             ReadValidation: self._validation,
+            SetBfd: self._set_bfd,
+            ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -62,49 +122,47 @@ class Answers:
         }
 
     def answer(self, request: Any) -> Any:
-        """The answer to one request. What the request changed is in force, in the kernel too, when this returns."""
-        answer = self._by_request[type(request)](request)
-        self._router.settle()
-        return answer
+        """The answer to one request. What the request changed is in force when this returns."""
+        return self._by_request[type(request)](request)
 
     def holds(self, wait: WaitFor) -> bool:
         """Whether what somebody waits for is so now. Raises RefusedError for what cannot be waited for."""
-        router = self._router
+        router = self._asked
         if wait.what == "quiet":
             return router.is_quiet
         if wait.what == "vrps":
-            return router.validation.fact().digest == wait.digest
+            return router.validation().digest == wait.digest
         if wait.what in ("best", "no-best"):
             if wait.prefix is None:
                 raise RefusedError("PrefixMissing", f"wait-for {wait.what} needs a prefix")
             best = [route for route in router.rib.loc_rib(wait.prefix) if route.best]
             found = any(wait.session is None or route.session == wait.session for route in best)
             return found == (wait.what == "best")
-        if wait.what not in ("established", "down", "end-of-rib"):
+        if wait.what not in ("established", "down", "end-of-rib", "bfd-up", "bfd-down"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best, quiet or vrps",
+                f"cannot wait for {wait.what!r}; "
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best, quiet or vrps",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
-        established = router.is_established(wait.session)
-        if wait.what == "established":
-            return established
-        if wait.what == "down":
-            return not established
-        return established and router.rib.counters(wait.session).end_of_rib_received
+        if wait.what in ("bfd-up", "bfd-down"):
+            return router.has_bfd_up(wait.session) == (wait.what == "bfd-up")
+        if wait.what == "end-of-rib":
+            return router.has_end_of_rib(wait.session)
+        return router.is_established(wait.session) == (wait.what == "established")
 
     def _known(self, session: str | None) -> str:
         if session is None:
             raise RefusedError("SessionMissing", "this view needs a session")
-        self._router.is_established(session)
+        self._asked.is_established(session)
         return session
 
     def _sessions(self, _: Any) -> list[SessionFact]:
-        return self._router.sessions()
+        return self._asked.sessions()
 
     def _read_rib(self, request: ReadRib) -> list[RouteFact]:
-        rib = self._router.rib
+        rib = self._asked.rib
         if request.view == "loc-rib":
             return rib.loc_rib(request.prefix)
         views = {
@@ -117,85 +175,58 @@ class Answers:
         return views[request.view](self._known(request.session), request.prefix)
 
     def _explain(self, request: Explain) -> Explanation:
-        return self._router.rib.explain(request.prefix)
+        return self._asked.rib.explain(request.prefix)
 
-    def _set_policy(self, request: SetPolicy) -> bool:
+    def _set_bfd(self, request: SetBfd) -> bool:
         for session in request.peers:
             self._known(session)
-        self._router.change().set_policy(request.policies, request.peers, time.time_ns())
-        config = self._router.config
-        peers = []
-        for peer in config.peers:
-            imports, exports = request.peers.get(peer.session, (peer.import_policy, peer.export_policy))
-            peers.append(msgspec.structs.replace(peer, import_policy=imports, export_policy=exports))
-        policies = config.policies | request.policies
-        self._router.configure(msgspec.structs.replace(config, peers=tuple(peers), policies=policies))
+        self._asked.set_bfd(request.peers)
         return True
 
-    def _add_peers(self, request: AddPeers) -> bool:
-        config = self._router.config
-        wanted: RouterConfig = msgspec.structs.replace(
-            config, peers=config.peers + request.peers, policies=config.policies | request.policies
-        )
-        self._router.add_peers(wanted, request.peers)
-        return True
-
-    def _remove_peers(self, request: RemovePeers) -> bool:
-        config = self._router.config
-        staying = tuple(peer for peer in config.peers if peer.session not in request.sessions)
-        self._router.remove_peers(
-            msgspec.structs.replace(config, peers=staying), request.sessions, request.communication
-        )
+    def _shut_bfd(self, request: ShutBfd) -> bool:
+        self._known(request.session)
+        self._asked.shut_bfd(request.session, request.down)
         return True
 
     def _ask_caches(self, request: AskCaches) -> bool:
-        self._router.ask_caches(request.caches)
+        self._asked.ask_caches(request.caches)
         return True
 
     def _validation(self, _: Any) -> ValidationFact:
-        return self._router.validation.fact()
+        return self._asked.validation()
 
     def _shut(self, request: ShutSession) -> bool:
-        self._router.shut(request.session, request.communication, request.reset)
+        self._asked.shut(request.session, request.communication, request.reset)
         return True
 
     def _open(self, request: OpenSession) -> bool:
-        self._router.open(request.session)
+        self._asked.open(request.session)
         return True
 
     def _refresh(self, request: RefreshSession) -> bool:
-        self._router.refresh(request.session)
+        self._asked.refresh(request.session)
         return True
 
-    def _originate(self, request: Originate) -> bool:
-        self._router.change().originate(request.prefix, request.attributes, time.time_ns(), request.blackhole)
-        config = self._router.config
-        if request.attributes == PathAttributes() and request.prefix not in config.originate:
-            self._router.configure(msgspec.structs.replace(config, originate=(*config.originate, request.prefix)))
-        return True
+    @abstractmethod
+    def _set_policy(self, request: SetPolicy) -> bool: ...
 
-    def _withdraw_origin(self, request: WithdrawOrigin) -> bool:
-        self._router.change().withdraw_origin(request.prefix, time.time_ns())
-        config = self._router.config
-        staying = tuple(prefix for prefix in config.originate if prefix != request.prefix)
-        if staying != config.originate:
-            self._router.configure(msgspec.structs.replace(config, originate=staying))
-        return True
+    @abstractmethod
+    def _add_peers(self, request: AddPeers) -> bool: ...
 
-    def _announce(self, request: Announce) -> bool:
-        self._known(request.session)
-        self._router.change().announce_raw(request.session, request.prefixes, request.attributes)
-        return True
+    @abstractmethod
+    def _remove_peers(self, request: RemovePeers) -> bool: ...
 
-    def _withdraw(self, request: Withdraw) -> bool:
-        self._known(request.session)
-        self._router.change().withdraw_raw(request.session, request.prefixes)
-        return True
+    @abstractmethod
+    def _originate(self, request: Originate) -> bool: ...
 
-    def _send_raw(self, request: SendRaw) -> bool:
-        try:
-            octets = bytes.fromhex(request.message)
-        except ValueError as error:
-            raise RefusedError("NotHex", f"message is no hexadecimal text: {error}") from error
-        self._router.write(request.session, octets)
-        return True
+    @abstractmethod
+    def _withdraw_origin(self, request: WithdrawOrigin) -> bool: ...
+
+    @abstractmethod
+    def _announce(self, request: Announce) -> bool: ...
+
+    @abstractmethod
+    def _withdraw(self, request: Withdraw) -> bool: ...
+
+    @abstractmethod
+    def _send_raw(self, request: SendRaw) -> bool: ...

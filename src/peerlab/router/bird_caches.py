@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +15,10 @@ from peerlab.bgp.route_fact import RouteFact
 from peerlab.bgp.rtr_client import CacheState
 from peerlab.daemons.bird import cache_protocol
 from peerlab.evidence.snapshot import CacheFact, ValidationFact
-from peerlab.router.bird_router import BirdRouter
+from peerlab.router.companion_driver import Watching
+
+if TYPE_CHECKING:
+    from peerlab.router.bird_driver import BirdDriver
 
 _ROA = re.compile(r"(?P<prefix>[0-9a-fA-F.:]+/\d+)-(?P<longest>\d+) AS(?P<asn>\d+)\s+\[(?P<protocol>\S+)")
 _PROTOCOL = re.compile(r"(?P<name>\S+)\s+RPKI\s+\S+\s+\S+\s+\S+\s*(?P<info>.*)")
@@ -24,8 +28,9 @@ _EMPTY = re.compile("not found")
 class BirdCaches:
     """Read when asked: BIRD tells nobody when its tables change."""
 
-    def __init__(self, router: BirdRouter) -> None:
-        self._router = router
+    def __init__(self, bird: BirdDriver, companion: Watching) -> None:
+        self._bird = bird
+        self._router = companion
 
     def fact(self) -> ValidationFact:
         """What origins are validated by now, and how BIRD stands with each cache."""
@@ -71,7 +76,7 @@ class BirdCaches:
             return []
         found = []
         for version in (4, 6):
-            for line in self._router.ask(f"show route table vrps_v{version}", absent=_EMPTY):
+            for line in self._bird.ask(f"show route table vrps_v{version}", absent=_EMPTY):
                 match = _ROA.search(line.text)
                 if match is not None:
                     vrp = Vrp(Prefix(match["prefix"]), int(match["asn"]), int(match["longest"]))
@@ -81,7 +86,7 @@ class BirdCaches:
     def _states(self) -> dict[str, str]:
         """What BIRD says of each RPKI protocol."""
         found = {}
-        for line in self._router.ask("show protocols"):
+        for line in self._bird.ask("show protocols"):
             match = _PROTOCOL.search(line.text)
             if match is not None:
                 found[match["name"]] = match["info"].strip()

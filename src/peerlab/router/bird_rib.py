@@ -9,6 +9,7 @@ against what the peer received. (It could keep an export table, but then sends n
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,7 +26,11 @@ from peerlab.daemons.bird import protocol_name
 from peerlab.daemons.bird_filter import SOURCES, VERSION, decided_by
 from peerlab.daemons.bird_reply import BirdRoute, routes
 from peerlab.errors import RuntimeFailure
-from peerlab.router.bird_router import BirdRouter
+from peerlab.router.bird_caches import BirdCaches
+from peerlab.router.companion_driver import Watching
+
+if TYPE_CHECKING:
+    from peerlab.router.bird_driver import BirdDriver
 
 _NO_TABLE = re.compile("No import table in channel|is down")
 """What BIRD says of a session that is down: the table stands and falls with it."""
@@ -37,8 +42,10 @@ NOT_TAKEN = "refused by BIRD before import policy (path loop, first AS, role or 
 class BirdRib:
     """The four RIBs of one BIRD, read when asked."""
 
-    def __init__(self, router: BirdRouter) -> None:
-        self._router = router
+    def __init__(self, bird: BirdDriver, companion: Watching, caches: BirdCaches) -> None:
+        self._caches = caches
+        self._bird = bird
+        self._router = companion
 
     def loc_rib(self, prefix: Prefix | None = None) -> list[RouteFact]:
         """Every route that passed import policy, and what this router originates."""
@@ -46,7 +53,7 @@ class BirdRib:
         found = []
         for family in families:
             for route in self._show(f"table master{VERSION[family]}", prefix):
-                session = self._router.session_of(route.protocol)
+                session = self._bird.session_of(route.protocol)
                 reason = "" if route.best else NOT_CHOSEN
                 found.append(
                     RouteFact(
@@ -64,7 +71,7 @@ class BirdRib:
     def adj_rib_in_pre(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What the peer announced. A peer's LOCAL_PREF BIRD does not keep over eBGP; the OTC it adds it shows here."""
         peer = self._router.peer(session)
-        return [self._heard(peer, route) for route in self._import_table(peer, prefix)]
+        return self._caches.with_states(self._heard(peer, route) for route in self._import_table(peer, prefix))
 
     def adj_rib_in_post(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What import policy made of it: accepted routes as changed, rejected ones as received, with the statement."""
@@ -88,7 +95,7 @@ class BirdRib:
             decided[route.prefix] = msgspec.structs.replace(known, accepted=False, reason=reason)
         for key, fact in received.items():
             decided.setdefault(key, msgspec.structs.replace(fact, accepted=False, reason=NOT_TAKEN))
-        return list(decided.values())
+        return self._caches.with_states(decided.values())
 
     def adj_rib_out(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What the peer is told."""
@@ -140,7 +147,7 @@ class BirdRib:
 
     def _show(self, what: str, prefix: Prefix | None) -> list[BirdRoute]:
         which = f"{prefix} " if prefix is not None else ""
-        reply = self._router.ask(f"show route {which}all {what}", absent=_NO_TABLE)
+        reply = self._bird.ask(f"show route {which}all {what}", absent=_NO_TABLE)
         try:
             return list(routes(reply))
         except ValueError as error:
@@ -165,7 +172,7 @@ class BirdRib:
     def _sent(self, peer: PeerConfig, route: BirdRoute) -> PathAttributes:
         """BIRD's changes after the export filter (RFC 4271 section 5.1, 4456, 7947, 9234)."""
         attributes = route.attributes
-        learned = self._router.session_of(route.protocol)
+        learned = self._bird.session_of(route.protocol)
         external = peer.local_as != peer.peer_as
         if not external:
             return self._sent_inside(peer, route, learned)
@@ -199,7 +206,7 @@ class BirdRib:
         )
         if not reflected:
             return changed
-        neighbour = self._router.shown()[route.protocol].neighbour_id
+        neighbour = self._bird.protocols()[route.protocol].neighbour_id
         config = self._router.config
         return msgspec.structs.replace(
             changed,

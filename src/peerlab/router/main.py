@@ -13,14 +13,16 @@ import msgspec
 from peerlab.bgp.config import RouterConfig
 from peerlab.daemons import rpki
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
+from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
 from peerlab.router import rpki_cache
 from peerlab.router.answers import Answers
-from peerlab.router.bird_answers import BirdAnswers
-from peerlab.router.bird_router import BirdRouter
+from peerlab.router.companion import Companion
+from peerlab.router.companion_answers import CompanionAnswers
+from peerlab.router.companion_kinds import DRIVERS
 from peerlab.router.control import Control
 from peerlab.router.loop import Loop
 from peerlab.router.router import Router
+from peerlab.router.speaker_answers import SpeakerAnswers
 
 _decode = msgspec.json.Decoder(RouterConfig).decode
 
@@ -51,19 +53,19 @@ def run(config: RouterConfig) -> int:
     loop = Loop()
     told: list[Control] = []
 
-    def tell(event: SessionStateChanged | RouterNotice) -> None:
+    def tell(event: SessionStateChanged | BfdStateChanged | RouterNotice) -> None:
         _log(event)
         for control in told:
             control.notice(event)
 
-    router: Router | BirdRouter
-    answers: Answers | BirdAnswers
-    if config.kind == "bird":
-        router = companion = BirdRouter(loop, config, tell)
-        answers = BirdAnswers(companion)
+    router: Router | Companion
+    answers: Answers
+    if config.kind in DRIVERS:
+        router = companion = Companion(loop, config, tell, DRIVERS[config.kind])
+        answers = CompanionAnswers(companion)
     else:
-        router = Router(loop, config, tell)
-        answers = Answers(router)
+        router = speaking = Router(loop, config, tell)
+        answers = SpeakerAnswers(speaking)
     try:
         control = Control(loop, Path(config.directory), answers.answer, answers.holds)
     except OSError as error:
@@ -80,7 +82,7 @@ def run(config: RouterConfig) -> int:
         loop.stop()
 
     loop.after_each_turn(look_at_waits)
-    if isinstance(router, BirdRouter):
+    if isinstance(router, Companion):
         router.poke_while(lambda: control.has_waits)
     loop.stop_on((signal.SIGTERM, signal.SIGINT), end)
     loop.run()
@@ -100,13 +102,15 @@ def run_forked(argument: bytes) -> int:
         return error.exit_code
 
 
-def _log(event: SessionStateChanged | RouterNotice) -> None:
+def _log(event: SessionStateChanged | BfdStateChanged | RouterNotice) -> None:
     """One line per event for the process's log."""
     when = time.strftime("%H:%M:%S", time.gmtime(event.at // 1_000_000_000))
     stamp = f"{when}.{event.at // 1_000_000 % 1000:03d}"
     if isinstance(event, SessionStateChanged):
         why = f": {event.reason}" if event.reason else ""
         text = f"{event.session}: {event.before} -> {event.after}{why}"
+    elif isinstance(event, BfdStateChanged):
+        text = f"{event.session}: BFD {event.before} -> {event.after}: {event.diagnostic}, peer {event.remote}"
     else:
         text = f"{event.session or event.node}: {event.kind}: {event.text}"
     print(stamp, text, file=sys.stderr, flush=True)

@@ -2,7 +2,8 @@
 
 Frames: 4 octets of length (network order), then one JSON object. A request has ``id`` and ``do``; its answer has the
 same ``id`` and either ``answer`` or ``refused`` (text). After ``subscribe`` the router also sends ``{"notice": …}``
-frames (``evidence.events.SessionStateChanged``, ``RouterNotice``) in order. Any number of clients may be connected.
+frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``) in order. Any number of clients
+may be connected.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
+from peerlab.bgp.config import BfdConfig as BfdConfig
 from peerlab.bgp.config import IgpInterface as IgpInterface
 from peerlab.bgp.config import PeerConfig as PeerConfig
 from peerlab.bgp.config import RouterConfig as RouterConfig
@@ -78,6 +80,22 @@ class ReadValidation(_Request, frozen=True, kw_only=True, tag="read-validation")
     """Answer: ``evidence.snapshot.ValidationFact``."""
 
 
+class SetBfd(_Request, frozen=True, kw_only=True, tag="set-bfd"):
+    """Have BFD watch over sessions as stated (None: not at all), without a reset. Answer: true.
+
+    ``strict`` counts from the next time that the session is Established.
+    """
+
+    peers: dict[str, BfdConfig | None]
+
+
+class ShutBfd(_Request, frozen=True, kw_only=True, tag="shut-bfd"):
+    """Administrative control of a session's BFD (RFC 5880 section 6.8.16): AdminDown, or up again. Answer: true."""
+
+    session: str
+    down: bool = True
+
+
 class ShutSession(_Request, frozen=True, kw_only=True, tag="shut-session"):
     """Administrative shutdown (Cease/2) or, with ``reset``, a hard reset (Cease/4) that comes back by itself."""
 
@@ -141,9 +159,9 @@ class Subscribe(_Request, frozen=True, kw_only=True, tag="subscribe"):
 class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
     """Answer true as soon as the condition holds, or false after ``within`` seconds.
 
-    ``what``: ``established``, ``down``, ``end-of-rib`` (received) for ``session``; ``best``, ``no-best`` for ``prefix``
-    (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send or to decide; ``vrps``
-    = origins are validated by the VRPs with that ``digest`` (``bgp.origin_validation.digest``).
+    ``what``: ``established``, ``down``, ``end-of-rib`` (received), ``bfd-up``, ``bfd-down`` for ``session``; ``best``,
+    ``no-best`` for ``prefix`` (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send
+    or to decide; ``vrps`` = origins are validated by the VRPs with that ``digest`` (``origin_validation.digest``).
     """
 
     what: str
@@ -162,6 +180,8 @@ Request = (
     | RemovePeers
     | AskCaches
     | ReadValidation
+    | SetBfd
+    | ShutBfd
     | ShutSession
     | OpenSession
     | RefreshSession

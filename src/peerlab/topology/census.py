@@ -77,6 +77,11 @@ class Census:
     def _peering_pairs(self) -> frozenset[frozenset[str]]:
         return frozenset(frozenset((p.peer, self.cloud or "")) for p in self.document.peerings.values())
 
+    def is_for_voice(self, connection: str | None) -> bool:
+        """Whether the connection (``PEERING/CONNECTION``) is one of a Voice peering."""
+        peering = self.document.peerings.get((connection or "").partition("/")[0])
+        return peering is not None and peering.type == "Voice"
+
     def exchange_of(self, connection: ConnectionWords) -> ExchangeWords | None:
         """The LAN of an Exchange or IxRs connection, if it exists."""
         return self.document.exchanges.get(connection.exchange or "")

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 
 
@@ -40,6 +41,13 @@ class NodeKind(StrEnum):
 
 
 CACHE_KINDS = (NodeKind.RPKI_CACHE, NodeKind.STAYRTR)
+
+
+class RuntimeKind(StrEnum):
+    """Where routers run: in network namespaces, or in containers."""
+
+    NAMESPACES = "namespaces"
+    DOCKER = "docker"
 
 
 class LinkPurpose(StrEnum):
@@ -104,7 +112,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     ``interfaces`` of a switch are its bridge ports. ``gateway_v4``/``gateway_v6`` are a host's default routers.
     ``originates`` are the prefixes this router originates into BGP (subset of its AS's).
-    ``aggregates`` is empty unless stated. ``metro`` is None outside the cloud and IXPs when not given.
+    ``aggregates`` is empty unless stated. ``image`` is of the container it runs in, '' for a namespace.
+    ``metro`` is None outside the cloud and IXPs when not given.
     """
 
     name: str
@@ -120,6 +129,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     gateway_v4: Address | None = None
     gateway_v6: Address | None = None
     route_server: bool = False
+    image: str = ""
 
     @property
     def is_router(self) -> bool:
@@ -176,7 +186,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A BGP session, one address family each (AS8075 keeps v4 and v6 apart, spec M3).
 
     ``connection`` names ``PEERING/CONNECTION`` when the session belongs to a Microsoft.Peering connection: such a
-    session does not exist on the cloud's edge until the turn-up provisions it.
+    session does not exist on the cloud's edge until the turn-up provisions it. ``bfd`` is that of both ends, None for a
+    session without.
     """
 
     id: str
@@ -187,6 +198,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     md5: str | None = None
     gtsm: bool = False
     connection: str | None = None
+    bfd: BfdConfig | None = None
 
     @property
     def is_internal(self) -> bool:
@@ -357,6 +369,10 @@ class LabModel(msgspec.Struct, frozen=True, kw_only=True):
     def sessions_of(self, node: str) -> tuple[Session, ...]:
         """Every session with an end at that node, in model order."""
         return tuple(s for s in self.sessions if node in (s.left.node, s.right.node))
+
+    def validates(self, node: str) -> bool:
+        """Whether a router asks an RPKI cache."""
+        return any(node in cache.serves for cache in self.caches)
 
     def as_of(self, node: str) -> AutonomousSystem | None:
         """The AS a node belongs to; None for a switch."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 
+from peerlab import __version__
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.topology import addressing, request
 from peerlab.topology.addressing import PUBLIC_RANGES, AddressPlan
 from peerlab.topology.assignment import Assignment
 from peerlab.topology.census import Census
 from peerlab.topology.check import check, warnings
-from peerlab.topology.document import Document
+from peerlab.topology.document import NO_IMAGE, Document, RouterWords
 from peerlab.topology.mistake import Mistakes
 from peerlab.topology.model import (
     AutonomousSystem,
@@ -26,6 +27,7 @@ from peerlab.topology.model import (
     Node,
     NodeKind,
     RpkiCache,
+    RuntimeKind,
 )
 from peerlab.topology.session import pairings, sessions
 from peerlab.topology.wiring import Wire, wires
@@ -152,6 +154,7 @@ def _nodes(
                     interfaces=tuple(ports[router]),
                     originates=_originates(census, name, router, all_wires, plan),
                     route_server=census.is_route_server(router),
+                    image=_image(document, words),
                 )
             )
         for host, host_words in asys.hosts.items():
@@ -208,6 +211,13 @@ def _gateways(all_wires: tuple[Wire, ...], plan: AddressPlan) -> dict[tuple[str,
         for version in (4, 6)
         if (wire.id, version) in plan.ends
     }
+
+
+def _image(document: Document, words: RouterWords) -> str:
+    """The image of a router's container: as stated, else its kind's own where the lab runs in containers."""
+    if words.image is not None:
+        return "" if words.image == NO_IMAGE else words.image
+    return f"peerlab/{words.kind.value}:{__version__}" if document.runtime is RuntimeKind.DOCKER else ""
 
 
 def _originates(

@@ -11,6 +11,7 @@ from peerlab.verify import (
     link,
     origin,
     origin_abuse,
+    physical,
     policy,
     routing,
     security,
@@ -25,6 +26,7 @@ from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
 CATALOGUE: tuple[Check, ...] = (
+    *physical.CHECKS,
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,

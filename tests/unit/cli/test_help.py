@@ -14,13 +14,60 @@ from peerlab.cli.main import SECTIONS, cli
 from peerlab.topology.load import load
 
 PROMISED = [
-    "up", "down", "ls", "inspect", "plan", "validate", "rehearse", "check", "exec", "shell", "sessions", "routes",
-    "explain", "rpki", "trace", "capture", "fault", "graph", "schema", "doctor", "serve",
-    "token", "operator", "outbox", "metrics",
-]  # fmt: skip
-"""What the product promises (issue 2, section 5; issue 3)."""
+    "bundle",
+    "capture",
+    "check",
+    "checks",
+    "doctor",
+    "down",
+    "exec",
+    "explain",
+    "explain-check",
+    "fault",
+    "graph",
+    "hostile",
+    "import",
+    "inspect",
+    "ls",
+    "metrics",
+    "operator",
+    "outbox",
+    "plan",
+    "quarantine",
+    "rehearse",
+    "replay",
+    "routes",
+    "rpki",
+    "schema",
+    "serve",
+    "sessions",
+    "shell",
+    "sweep",
+    "token",
+    "trace",
+    "up",
+    "validate",
+]
+"""What the product promises (issue 2, section 5; issues 3 to 5)."""
 
-READS = {"ls", "inspect", "plan", "check", "sessions", "routes", "explain", "trace", "doctor", "up", "outbox"}
+READS = {
+    "check",
+    "checks",
+    "doctor",
+    "explain",
+    "hostile",
+    "inspect",
+    "ls",
+    "outbox",
+    "plan",
+    "quarantine",
+    "replay",
+    "routes",
+    "sessions",
+    "sweep",
+    "trace",
+    "up",
+}
 """Commands that tell something which a program may want to read."""
 
 

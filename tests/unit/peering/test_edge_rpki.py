@@ -43,6 +43,7 @@ V4 = EdgeSession(
     microsoft=Address("192.0.2.1"),
     location="Amsterdam",
     as_set=(PEER, CUSTOMER),
+    validates=True,
 )
 V6 = msgspec.structs.replace(V4, family=Family.IPV6, peer=Address("2001:db8::"), microsoft=Address("2001:db8::1"))
 AGREED = msgspec.structs.replace(V4, blackhole=True)
@@ -151,7 +152,7 @@ def test_a_service_prefix_leaves_only_when_it_is_not_invalid_for_the_own_as() ->
 def test_transit_is_validated_where_there_is_a_cache() -> None:
     base = Policy(name="from-transit", statements=(), default=Verdict.ACCEPT)
     assert transit_import(base, Family.IPV4, RULES) is base
-    policy = transit_import(base, Family.IPV4, msgspec.structs.replace(RULES, validating=True))
+    policy = transit_import(base, Family.IPV4, RULES, validates=True)
     attributes = PathAttributes(as_path=(Segment(SegmentType.AS_SEQUENCE, (64506, PEER)),), next_hop=V4.peer)
     assert evaluate(policy, Prefix("46.0.1.0/24"), attributes, LearnedFrom.EBGP, VRPS).statement == RPKI_INVALID
     assert evaluate(policy, Prefix("45.0.0.0/16"), attributes, LearnedFrom.EBGP, VRPS).accepted
