@@ -12,12 +12,14 @@ from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.evidence.story_hostile import HostileStimulus
 from peerlab.evidence.story_liveness import LivenessStimulus
+from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_quarantine import QuarantineStimulus
 
 STIMULI: tuple[type[StrEnum], ...] = (
     Stimulus,
     QuarantineStimulus,
     HostileStimulus,
+    OriginStimulus,
     LivenessStimulus,
 )
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""

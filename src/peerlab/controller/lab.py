@@ -16,7 +16,7 @@ import msgspec
 
 from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
-from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
+from peerlab.controller.reconcile import CACHE_PROCESS, ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
@@ -56,7 +56,7 @@ ROUTER_SOCKET = "router.sock"
 SUPERVISOR_PROCESS = "supervisor"
 """Name of the cell's first process in ``ProcessExited``; with it ended all of the lab."""
 
-LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, CACHE_PROCESS, TAP_PROCESS})
 """Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from peerlab.controller import (
     hostile,
     link_test,
     liveness,
+    origin,
     peering_service,
     policy_stimulus,
     quarantine,
@@ -41,6 +42,10 @@ SCENES: tuple[Scene, ...] = (
         Phase.HOSTILE, hostile.attack, (Phase.ALLOW,), "attackers do what no honest peer would", conformance=True
     ),
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
+    Scene(
+        Phase.ORIGIN, origin.validate_origins, (Phase.ALLOW,),
+        "ROAs come and go, their cache is lost, an origin is forged, a host is blackholed", conformance=True,
+    ),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(
         Phase.LIVENESS,

@@ -8,16 +8,19 @@ from typing import Any, Protocol
 
 from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.errors import RefusedError
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.snapshot import SessionFact, ValidationFact
 from peerlab.router.protocol import (
     AddPeers,
     Announce,
+    AskCaches,
     Explain,
     OpenSession,
     Originate,
     ReadRib,
     ReadSessions,
+    ReadValidation,
     RefreshSession,
     RemovePeers,
     SendRaw,
@@ -70,6 +73,14 @@ class Answering(Protocol):
         """AdminDown for a session's BFD, or up again. Raises RefusedError where that cannot be."""
         ...
 
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now, and how the router stands with its RPKI caches."""
+        ...
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on, without a reset."""
+        ...
+
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown, or reset."""
         ...
@@ -96,6 +107,8 @@ class Answers(ABC):
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            AskCaches: self._ask_caches,
+            ReadValidation: self._validation,
             SetBfd: self._set_bfd,
             ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
@@ -117,6 +130,8 @@ class Answers(ABC):
         router = self._asked
         if wait.what == "quiet":
             return router.is_quiet
+        if wait.what == "vrps":
+            return router.validation().digest == wait.digest
         if wait.what in ("best", "no-best"):
             if wait.prefix is None:
                 raise RefusedError("PrefixMissing", f"wait-for {wait.what} needs a prefix")
@@ -127,7 +142,7 @@ class Answers(ABC):
             raise RefusedError(
                 "ConditionUnknown",
                 f"cannot wait for {wait.what!r}; "
-                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best or quiet",
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best, quiet or vrps",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
@@ -172,6 +187,13 @@ class Answers(ABC):
         self._known(request.session)
         self._asked.shut_bfd(request.session, request.down)
         return True
+
+    def _ask_caches(self, request: AskCaches) -> bool:
+        self._asked.ask_caches(request.caches)
+        return True
+
+    def _validation(self, _: Any) -> ValidationFact:
+        return self._asked.validation()
 
     def _shut(self, request: ShutSession) -> bool:
         self._asked.shut(request.session, request.communication, request.reset)

@@ -18,11 +18,12 @@ import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
 from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import BfdFact, SessionFact
+from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
@@ -309,6 +310,14 @@ class Companion:
         """Have BFD watch over these sessions so, or not at all, without a reset."""
         changed = (msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers)
         self.configure(msgspec.structs.replace(self.config, peers=tuple(changed)))
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now."""
+        return self._driver.validation()
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these RPKI caches from now on. Raises Unsupported for what the daemon cannot be told."""
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
 
     def shut_bfd(self, session: str, down: bool) -> None:
         """No daemon here can put one BFD session into AdminDown. Raises RefusedError."""

@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 
 from peerlab.bgp.config import RouterConfig
+from peerlab.daemons import rpki
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
+from peerlab.router import rpki_cache
 from peerlab.router.answers import Answers
 from peerlab.router.companion import Companion
 from peerlab.router.companion_answers import CompanionAnswers
@@ -88,9 +90,13 @@ def run(config: RouterConfig) -> int:
 
 
 def run_forked(argument: bytes) -> int:
-    """Entry for a zygote's child that is in its node already. ``argument`` is the path of ``router.json``."""
+    """Entry for a zygote's child that is in its node already.
+
+    ``argument`` is the path of ``router.json``, or of a cache's ``cache.json``.
+    """
+    path = Path(argument.decode())
     try:
-        return run(read_config(Path(argument.decode())))
+        return rpki_cache.run(path) if path.name == rpki.CONFIGURATION.name else run(read_config(path))
     except PeerlabError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code

@@ -18,6 +18,7 @@ from peerlab.bgp.config import RouterConfig as RouterConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.route_fact import Candidate as Candidate
 from peerlab.bgp.route_fact import Explanation as Explanation
+from peerlab.bgp.rtr_config import RtrServer as RtrServer
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=True):
@@ -67,6 +68,16 @@ class RemovePeers(_Request, frozen=True, kw_only=True, tag="remove-peers"):
 
     sessions: tuple[str, ...]
     communication: str = ""
+
+
+class AskCaches(_Request, frozen=True, kw_only=True, tag="ask-caches"):
+    """Validate origins by these RPKI caches from now on, without a reset of any session. Answer: true."""
+
+    caches: tuple[RtrServer, ...] = ()
+
+
+class ReadValidation(_Request, frozen=True, kw_only=True, tag="read-validation"):
+    """Answer: ``evidence.snapshot.ValidationFact``."""
 
 
 class SetBfd(_Request, frozen=True, kw_only=True, tag="set-bfd"):
@@ -150,13 +161,14 @@ class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
 
     ``what``: ``established``, ``down``, ``end-of-rib`` (received), ``bfd-up``, ``bfd-down`` for ``session``; ``best``,
     ``no-best`` for ``prefix`` (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send
-    or to decide.
+    or to decide; ``vrps`` = origins are validated by the VRPs with that ``digest`` (``origin_validation.digest``).
     """
 
     what: str
     within: float
     session: str | None = None
     prefix: Prefix | None = None
+    digest: str = ""
 
 
 Request = (
@@ -166,6 +178,8 @@ Request = (
     | SetPolicy
     | AddPeers
     | RemovePeers
+    | AskCaches
+    | ReadValidation
     | SetBfd
     | ShutBfd
     | ShutSession

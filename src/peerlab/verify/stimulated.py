@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from peerlab.evidence.story import Stimulus
+from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, trials
 
-_ANNOUNCING = (
+_ANNOUNCING: tuple[StrEnum, ...] = (
     Stimulus.ANNOUNCED,
     Stimulus.BAD_ADVERTISEMENT,
     Stimulus.LEAK,
@@ -14,6 +17,7 @@ _ANNOUNCING = (
     Stimulus.NEW_ANNOUNCEMENT,
     Stimulus.NO_POLICY,
     Stimulus.TIE_BREAK,
+    *OriginStimulus,
 )
 
 
