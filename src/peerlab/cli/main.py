@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import catalogue, fault, inside, labs, machine, operator, rehearse, routing, serve, trace
+from peerlab.cli import catalogue, fault, inside, labs, machine, operator, rehearse, routing, serve, telemetry, trace
 from peerlab.cli.output import wants_colour
 from peerlab.errors import InputError, PeerlabError
 from peerlab.topology.mistake import did_you_mean
@@ -30,7 +30,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("What was on the wires", trace.COMMANDS),
     ("Inside a node", inside.COMMANDS),
     ("Breaking things", fault.COMMANDS),
-    ("Azure's API over a lab", (*serve.COMMANDS, *operator.COMMANDS)),
+    ("Azure's API over a lab", (*serve.COMMANDS, *operator.COMMANDS, *telemetry.COMMANDS)),
     ("Without a lab", machine.COMMANDS),
 )
 """The commands in the order in which a person meets them."""

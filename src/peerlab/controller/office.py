@@ -17,6 +17,7 @@ from peerlab.bgp.attributes import Family
 from peerlab.controller.cabling import cabled, find_connection, free_prefixes, why_no_wire
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
 from peerlab.controller.observe import read_snapshot
+from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner, new_guid
 from peerlab.controller.store import FILE, AcceptedRequests, is_of_the_desk
 from peerlab.errors import PeerlabError, RefusedError, TimedOut
@@ -64,6 +65,7 @@ class Office:
         self.store = store
         self.desk = Provisioner.of(lab)
         self.desk.keep = store.add
+        self.monitor = PrefixMonitor(lab, self.desk, tell)
         self.watchers: list[asyncio.Event] = []
         self._lock = lock
         self._tell = tell
@@ -71,6 +73,7 @@ class Office:
         self._following = asyncio.Lock()
         self._cable()
         lab.listeners.append(self._heard)
+        self.monitor.start()
 
     @classmethod
     async def open(cls, name: str, tell: Callable[[str], None] = lambda text: None) -> Office:
@@ -95,6 +98,7 @@ class Office:
 
     async def close(self) -> None:
         """Let go of lab and store."""
+        self.monitor.close()
         self.lab.listeners.remove(self._heard)
         await self.lab.close()
         self.store.close()
@@ -130,6 +134,7 @@ class Office:
             try:
                 await self.realise()
                 await self._judge_prefixes()
+                await self.monitor.follow()
             except PeerlabError as error:
                 self._tell(f"the lab does not follow yet: {error}")
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self._behind.set)
@@ -341,6 +346,8 @@ class Office:
             return
         for watcher in self.watchers:
             watcher.set()
+        if self.monitor.is_behind:
+            self.follow()
         if event.before != SessionState.ESTABLISHED:
             return
         if event.node != self._edge_of(event.session):

@@ -12,7 +12,8 @@ from peerlab.bgp.attributes import Address
 from peerlab.peering.enums import LearnedType
 from peerlab.peering.peer_asn import PeerAsnProperties
 from peerlab.peering.peering_resource import Peering
-from peerlab.peering.peering_service import PeeringService, PeeringServicePrefixEvent
+from peerlab.peering.peering_service import PeeringService
+from peerlab.peering.prefix_event import PrefixEvent
 from peerlab.peering.record import LegacyRecord
 from peerlab.peering.scope import LAB, Scope
 from peerlab.peering.verdict import RuleVerdict
@@ -331,7 +332,7 @@ class RecordPrefixEvents(_Command, frozen=True, kw_only=True):
     """Route changes of a Peering Service prefix, as events of spec 3.9."""
 
     prefix: str
-    events: tuple[PeeringServicePrefixEvent, ...]
+    events: tuple[PrefixEvent, ...]
 
 
 class DeleteServicePrefix(_Command, frozen=True, kw_only=True):

@@ -5,11 +5,14 @@ A ledger is what its events make of it: replaying the log gives an equal ledger.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from peerlab.evidence.events import ConnectionStateChanged, Event, ResourceChanged
+from peerlab.evidence.events import ConnectionStateChanged, Event, PrefixEventRaised, ResourceChanged
+from peerlab.peering.enums import EventLevel, PrefixEventType
+from peerlab.peering.peering_service import PeeringServicePrefixEvent
 from peerlab.peering.record import (
     LegacyRecord,
     PeerAsnRecord,
@@ -29,6 +32,9 @@ LEGACY_KIND = "legacyPeerings"
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 """Values of ``ResourceChanged.change``."""
+
+EVENTS_KEPT = 1000
+"""Events of a prefix that are shown; the event log keeps every one."""
 
 _FAILURES = frozenset(
     {
@@ -85,6 +91,8 @@ class Ledger(msgspec.Struct, kw_only=True):
             self._apply_resource(event)
         elif isinstance(event, ConnectionStateChanged):
             self._apply_step(event)
+        elif isinstance(event, PrefixEventRaised):
+            self._apply_prefix_event(event)
 
     def _apply_resource(self, event: ResourceChanged) -> None:
         if event.kind == AGREEMENT:
@@ -97,6 +105,12 @@ class Ledger(msgspec.Struct, kw_only=True):
             del table[event.name]
         else:
             table[event.name] = msgspec.convert(event.body, _RECORD_TYPES[event.kind])
+
+    def _apply_prefix_event(self, event: PrefixEventRaised) -> None:
+        record = self.prefixes.get(event.name)
+        if record is not None:
+            events = (*record.events, _published(event))[-EVENTS_KEPT:]
+            self.prefixes[event.name] = msgspec.structs.replace(record, events=events)
 
     def _table(self, kind: str) -> dict[str, Any] | None:
         tables: dict[str, dict[str, Any]] = {
@@ -135,6 +149,17 @@ class Ledger(msgspec.Struct, kw_only=True):
         if trigger in (Trigger.ALLOW, Trigger.CONVERT):
             changes["provisioned_bandwidth"] = connection.bandwidth
         self.peerings[event.peering] = peering.replacing(msgspec.structs.replace(connection, **changes))
+
+
+def _published(event: PrefixEventRaised) -> PeeringServicePrefixEvent:
+    seconds, nanoseconds = divmod(event.at, 1_000_000_000)
+    return PeeringServicePrefixEvent(
+        event_timestamp=f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds // 100:07d}Z",
+        event_type=PrefixEventType(event.kind),
+        event_summary=event.summary,
+        event_level=EventLevel(event.level),
+        event_description=event.description,
+    )
 
 
 def kind_of(record: msgspec.Struct) -> str:

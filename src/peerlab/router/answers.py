@@ -28,6 +28,7 @@ from peerlab.router.protocol import (
     ShutSession,
     Subscribe,
     WaitFor,
+    WatchPrefixes,
     Withdraw,
     WithdrawOrigin,
 )
@@ -55,6 +56,7 @@ class Answers:
             Announce: self._announce,
             Withdraw: self._withdraw,
             SendRaw: self._send_raw,
+            WatchPrefixes: self._watch_prefixes,
         }
 
     def answer(self, request: Any) -> Any:
@@ -185,4 +187,8 @@ class Answers:
         except ValueError as error:
             raise RefusedError("NotHex", f"message is no hexadecimal text: {error}") from error
         self._router.write(request.session, octets)
+        return True
+
+    def _watch_prefixes(self, request: WatchPrefixes) -> bool:
+        self._router.watch(request.prefixes)
         return True

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.errors import RefusedError
 from peerlab.evidence.snapshot import SessionFact
@@ -27,9 +28,11 @@ from peerlab.router.protocol import (
     ShutSession,
     Subscribe,
     WaitFor,
+    WatchPrefixes,
     Withdraw,
     WithdrawOrigin,
 )
+from peerlab.router.route_watch import RouteWatch
 
 
 class BirdAnswers:
@@ -54,6 +57,7 @@ class BirdAnswers:
             Announce: self._past_policy,
             Withdraw: self._past_policy,
             SendRaw: self._past_policy,
+            WatchPrefixes: self._watch_prefixes,
         }
 
     def answer(self, request: Any) -> Any:
@@ -153,6 +157,13 @@ class BirdAnswers:
     def _withdraw_origin(self, request: WithdrawOrigin) -> bool:
         self._router.withdraw_origin(request.prefix)
         return True
+
+    def _watch_prefixes(self, request: WatchPrefixes) -> bool:
+        self._router.watch(RouteWatch(self._router.config.node, self._rib, self._peers), request.prefixes)
+        return True
+
+    def _peers(self) -> tuple[PeerConfig, ...]:
+        return self._router.config.peers
 
     def _past_policy(self, request: Announce | Withdraw | SendRaw) -> bool:
         raise RefusedError(

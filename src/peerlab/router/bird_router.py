@@ -19,21 +19,25 @@ from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.daemons import bird
 from peerlab.daemons.bird import Origination, protocol_name
 from peerlab.daemons.bird_reply import BirdSession, Line, sessions
-from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
+from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
+from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import SessionFact
 from peerlab.router.bird_daemon import BirdDaemon
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
-from peerlab.router.loop import READ, Loop
+from peerlab.router.loop import READ, Loop, Timer
+from peerlab.router.route_watch import RouteWatch
 
-Listener = Callable[[SessionStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | RouterNotice | RouteChanged], None]
 
 POKE_EVERY = 0.02
 """Seconds between questions to a BIRD that somebody waits for. Any question ends BIRD's stalls of up to 3 s."""
 
 QUIET_POKES = 3
 """Questions in a row after which BIRD must have neither moved nor said anything to count as quiet."""
+
+WATCH_EVERY = 0.5
+"""Seconds between looks at watched prefixes: BIRD tells nobody when a route changes."""
 
 _BGP_PORT = 179
 _LOG = re.compile(r"(\d+)\.(\d+) <(\w+)> (?:([^\s:][^\s]*): )?(.*)")
@@ -81,6 +85,7 @@ class BirdRouter:
         self._sessions = {protocol_name(peer.session): peer.session for peer in config.peers}
         self.originated = [Origination(prefix) for prefix in config.originate]
         self._activity = 0
+        self._next_look: Timer | None = None
         self._write()
         self._interior = Interior(loop, config, lambda: None, self.trouble) if config.igp else None
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
@@ -155,6 +160,25 @@ class BirdRouter:
     def _interfaces_changed(self, _: frozenset[str]) -> None:
         if self._interior is not None:
             self._interior.interfaces_changed(self._monitor.interfaces)
+
+    def watch(self, watch: RouteWatch, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        for held in watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
+
+        def look() -> None:
+            if self._daemon.has_ended or watch.is_idle:
+                return
+            try:
+                for change in watch.look(time.time_ns()):
+                    self._listener(change)
+            except PeerlabError as failure:
+                self.trouble(f"watched prefixes cannot be read: {failure}")
+            self._next_look = self._loop.after(WATCH_EVERY, look)
+
+        self._next_look = self._loop.after(WATCH_EVERY, look)
 
     def _log_is_ready(self) -> None:
         self._daemon.read_log()

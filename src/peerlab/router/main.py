@@ -12,7 +12,7 @@ import msgspec
 
 from peerlab.bgp.config import RouterConfig
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
+from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.router.answers import Answers
 from peerlab.router.bird_answers import BirdAnswers
 from peerlab.router.bird_router import BirdRouter
@@ -49,7 +49,7 @@ def run(config: RouterConfig) -> int:
     loop = Loop()
     told: list[Control] = []
 
-    def tell(event: SessionStateChanged | RouterNotice) -> None:
+    def tell(event: SessionStateChanged | RouterNotice | RouteChanged) -> None:
         _log(event)
         for control in told:
             control.notice(event)
@@ -94,13 +94,15 @@ def run_forked(argument: bytes) -> int:
         return error.exit_code
 
 
-def _log(event: SessionStateChanged | RouterNotice) -> None:
+def _log(event: SessionStateChanged | RouterNotice | RouteChanged) -> None:
     """One line per event for the process's log."""
     when = time.strftime("%H:%M:%S", time.gmtime(event.at // 1_000_000_000))
     stamp = f"{when}.{event.at // 1_000_000 % 1000:03d}"
     if isinstance(event, SessionStateChanged):
         why = f": {event.reason}" if event.reason else ""
         text = f"{event.session}: {event.before} -> {event.after}{why}"
+    elif isinstance(event, RouteChanged):
+        text = f"{event.session}: {event.prefix} {event.as_path if event.held else 'is gone'}"
     else:
         text = f"{event.session or event.node}: {event.kind}: {event.text}"
     print(stamp, text, file=sys.stderr, flush=True)

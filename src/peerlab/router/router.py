@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from peerlab.bgp import framing
+from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.effects import Effects
 from peerlab.bgp.framing import MessageType
@@ -19,7 +20,7 @@ from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
 from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
+from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import SessionFact
 from peerlab.router.engine import Engine, Opens
 from peerlab.router.fib import Fib
@@ -27,8 +28,9 @@ from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import Loop
 from peerlab.router.next_hops import ReachableNextHops
+from peerlab.router.route_watch import RouteWatch
 
-Listener = Callable[[SessionStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | RouterNotice | RouteChanged], None]
 
 
 class _Record(msgspec.Struct):
@@ -54,6 +56,7 @@ class Router:
         self._settling = False
         self._records = {peer.session: _Record(peer, time.time_ns()) for peer in config.peers}
         self._speaker = BgpSpeaker(config, time.time_ns())
+        self._watch = RouteWatch(config.node, self._speaker, lambda: self.config.peers)
         self._fib = Fib() if config.install_routes else None
         if self._fib is not None:
             self._fib.clear()
@@ -192,6 +195,14 @@ class Router:
             self._engine.close(close.session, close.code, close.subcode, close.data, close.reason)
         for notice in effects.notices:
             self.notice(notice.kind, notice.session, notice.text, notice.message)
+        for change in self._watch.look(time.time_ns()):
+            self._listener(change)
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
+        self.settle()
+        for held in self._watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
 
     def change(self) -> BgpSpeaker:
         """The speaker, to be told something; ``settle`` carries out what comes of it."""

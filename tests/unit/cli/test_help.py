@@ -16,12 +16,15 @@ from peerlab.topology.load import load
 PROMISED = [
     "up", "down", "ls", "inspect", "plan", "validate", "rehearse", "check", "exec", "shell", "sessions", "routes",
     "explain", "trace", "capture", "fault", "graph", "schema", "doctor", "serve",
-    "token", "operator", "outbox", "metrics",
+    "token", "operator", "outbox", "metrics", "events",
     "checks", "explain-check",
 ]  # fmt: skip
 """What the product promises (issue 2, section 5; issues 3 to 5)."""
 
-READS = {"ls", "inspect", "plan", "check", "sessions", "routes", "explain", "trace", "doctor", "up", "outbox", "checks"}
+READS = {
+    "ls", "inspect", "plan", "check", "sessions", "routes", "explain", "trace", "doctor", "up", "outbox", "checks",
+    "events",
+}  # fmt: skip
 """Commands that tell something which a program may want to read."""
 
 
