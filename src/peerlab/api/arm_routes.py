@@ -30,16 +30,16 @@ def routes(office: Office) -> APIRouter:
     async def list_received_routes(subscription: str, group: str, peering: str, request: Request) -> Response:
         record = found_peering(office, subscription, group, peering)
         filters = filters_of(request, FILTERS)
-        return page_of(request, await received_routes(office, record, filters), filters)
+        sessions = [(node, session) for _, session, node in office.sessions_of(record)]
+        return page_of(request, await received_routes(office.lab, sessions, filters), filters)
 
     @router.post(SUBSCRIPTION + "/lookingGlass")
     async def invoke_looking_glass(subscription: str, request: Request) -> Response:
         command = _word(LookingGlassCommand, "command", required(request, "command"))
         kind = _word(LookingGlassSource, "sourceType", required(request, "sourceType"))
         location, destination = required(request, "sourceLocation"), required(request, "destinationIP")
-        return answer(
-            LookingGlassOutput(command=command, output=await look(office, command, kind, location, destination))
-        )
+        output = await look(office.lab, command, kind, location, destination)
+        return answer(LookingGlassOutput(command=command, output=output))
 
     return router
 

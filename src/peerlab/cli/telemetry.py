@@ -19,7 +19,7 @@ _COLOURS = {"Critical": "red", "Error": "red", "Warning": "yellow"}
 @click.option("--lab", help="Which lab; the only one that runs if left out.")
 @json_option
 def events(prefix: str | None, lab: str | None, as_json: bool) -> None:
-    """Events of Peering Service prefixes: withdrawals, paths, hijacks.
+    """Events of Peering Service prefixes: paths, losses, hijacks.
 
     Each is raised by a route that an edge router received or lost. They come while the lab is served or rehearsed.
 

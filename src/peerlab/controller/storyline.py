@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from peerlab.controller import deprovision, examination, failover, link_test, peering_service, policy_stimulus, turn_up
+from peerlab.controller import (
+    deprovision,
+    examination,
+    failover,
+    link_test,
+    peering_service,
+    policy_stimulus,
+    telemetry,
+    turn_up,
+)
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.rehearsal import Rehearsal, Scene, Tell, gather_evidence, play, take_baseline
 from peerlab.evidence.events import PhaseEnded, PhaseStarted
@@ -22,6 +31,13 @@ SCENES: tuple[Scene, ...] = (
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
+    Scene(
+        Phase.TELEMETRY,
+        telemetry.telemetry,
+        (Phase.ALLOW,),
+        "a customer's prefix is withdrawn, hijacked and leaked; Microsoft is asked what it knows",
+        conformance=True,
+    ),
     Scene(
         Phase.DEPROVISION, deprovision.deprovision, (Phase.ALLOW,), "one peering is drained, removed, turned up again"
     ),

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from peerlab.evidence.events import PhaseStarted
-from peerlab.verify import deprovision, failover, link, policy, routing, security, session, telemetry, validation
+from peerlab.verify import (
+    deprovision,
+    failover,
+    link,
+    policy,
+    routing,
+    security,
+    session,
+    telemetry,
+    telemetry_events,
+    telemetry_reports,
+    validation,
+)
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -21,6 +33,8 @@ CATALOGUE: tuple[Check, ...] = (
     *failover.CHECKS,
     *security.CHECKS,
     *telemetry.CHECKS,
+    *telemetry_events.CHECKS,
+    *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
 )
 """Every check, in the order of the phases."""

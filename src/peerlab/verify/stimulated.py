@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peerlab.evidence.story import Stimulus
+from peerlab.evidence.story_telemetry import TelemetryStimulus
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, trials
 
@@ -14,6 +15,8 @@ _ANNOUNCING = (
     Stimulus.NEW_ANNOUNCEMENT,
     Stimulus.NO_POLICY,
     Stimulus.TIE_BREAK,
+    TelemetryStimulus.ODD_ROUTES,
+    TelemetryStimulus.PREFIX_CHANGED,
 )
 
 

@@ -14,6 +14,7 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_link import LINK_ROWS
+from verify_rows_monitoring import MONITORING_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
@@ -38,6 +39,7 @@ ROWS: tuple[Row, ...] = (
     *FAILOVER_ROWS,
     *SECURITY_ROWS,
     *TELEMETRY_ROWS,
+    *MONITORING_ROWS,
     *DEPROVISION_ROWS,
 )
 
