@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from peerlab.daemons.bird import CONFIGURATION, render
-from peerlab.router.bird_daemon import program
+from peerlab.router.bird_driver import bird_program
 from peerlab.topology.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -81,5 +81,5 @@ def test_bird_accepts_every_router_of_every_shipped_topology(path: Path, tmp_pat
             sessions[session.id] = (model.policies[end.import_policy], model.policies[end.export_policy])
         file = tmp_path / f"{node.name}.conf"
         file.write_text(render(model, node, sessions)[CONFIGURATION])
-        told = subprocess.run([program(), "-p", "-c", str(file)], capture_output=True, text=True, check=False)
+        told = subprocess.run([bird_program(), "-p", "-c", str(file)], capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stderr

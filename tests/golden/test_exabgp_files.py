@@ -11,7 +11,8 @@ import pytest
 from golden_file import agree
 
 from peerlab.bgp.config import RouterConfig
-from peerlab.daemons.exabgp import CONFIGURATION, ROUTER, render
+from peerlab.daemons.exabgp import CONFIGURATION, render
+from peerlab.daemons.router_config import ROUTER
 from peerlab.topology.load import load
 from peerlab.topology.model import LabModel, NodeKind
 

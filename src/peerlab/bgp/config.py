@@ -20,6 +20,10 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``relation`` is what the remote AS is to us; ``local_role`` is announced when set (RFC 9234) and OTC follows it.
     ``multihop`` is True for sessions between loopbacks. ``four_octet_as`` False leaves capability 65 out: an OLD
     speaker in the words of RFC 6793, whose own AS number has to fit two octets.
+
+    An end that is not ``passive`` opens the connection; with ``listening`` it takes one besides, as routers outside of
+    a laboratory do, and collisions are resolved (RFC 4271 section 6.8). ``send_hold_time`` is how many seconds nothing
+    may get through to the peer before the session ends (RFC 9687), None for the RFC's default.
     """
 
     session: str
@@ -46,6 +50,8 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_hop_self: bool = False
     interface: str | None = None
     four_octet_as: bool = True
+    listening: bool = False
+    send_hold_time: float | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ import click
 
 from peerlab.cli.output import json_option, print_json, print_table, run
 from peerlab.controller.attached import attach_desk
+from peerlab.controller.configuration import keep_configurations
 from peerlab.controller.lab import Lab
 from peerlab.controller.plan import Intent, View, plan
 from peerlab.errors import InputError, Problem, RefusedError
@@ -86,6 +87,7 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
         held = await Lab.attach(name)
         try:
             if keep_evidence:
+                await keep_configurations(held)
                 await held.tap.flush()
         finally:
             await held.down(keep_evidence)

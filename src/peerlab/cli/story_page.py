@@ -10,9 +10,10 @@ from enum import StrEnum
 from peerlab.controller.rehearsal import Scene
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
+from peerlab.evidence.story_hostile import HostileStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 
-STIMULI: tuple[type[StrEnum], ...] = (Stimulus, TelemetryStimulus)
+STIMULI: tuple[type[StrEnum], ...] = (Stimulus, HostileStimulus, TelemetryStimulus)
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""
 
 _HEAD = """# The rehearsal

@@ -37,6 +37,7 @@ from peerlab.evidence.store import LabStore
 from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.trace import Trace
 from peerlab.runtime.base import CELL, ProcessExit, Runtime
+from peerlab.runtime.machine import versions
 from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
@@ -77,6 +78,8 @@ class Lab:
         self.snapshots: dict[str, Snapshot] = {}
         self.listeners: list[Callable[[Event], None]] = []
         self.tap = Wiretap(runtime, store.trace_path)
+        self.captured = b""
+        """The capture as ``trace`` last read it."""
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
@@ -97,6 +100,7 @@ class Lab:
         plan(model, Intent(), View())  # what no daemon can do is refused before anything exists
         store = LabStore.create(lab_name, topology_text, model)
         try:
+            store.save_versions(versions(node.kind.value for node in model.nodes if node.is_router))
             runtime = await start_cell(lab_name, store.path)
         except BaseException:
             store.remove_if_new()
@@ -414,7 +418,8 @@ class Lab:
         """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
         complete_until = now_ns()
         await self.tap.flush()
-        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=complete_until)
+        self.captured = self.store.trace_path.read_bytes()
+        return Trace.from_pcapng(self.captured, model or self.model, until=complete_until)
 
     async def use_model(self, model: LabModel) -> None:
         """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""

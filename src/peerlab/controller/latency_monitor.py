@@ -23,6 +23,7 @@ class LatencyMonitor:
         self._book = LatencyBook()
         self._began = time.monotonic()
         self._due = asyncio.Event()
+        self._measured = asyncio.Condition()
 
     def now(self) -> float:
         """Seconds of the rehearsed clock since it began."""
@@ -49,6 +50,13 @@ class LatencyMonitor:
             if known not in wanted:
                 self._book.forget(known)
         await asyncio.gather(*(self._measure(prefix, location) for prefix, location in wanted.items()))
+        async with self._measured:
+            self._measured.notify_all()
+
+    async def measured(self) -> None:
+        """Returns when everything was measured once more."""
+        async with self._measured:
+            await self._measured.wait()
 
     async def _measure(self, prefix: str, location: str) -> None:
         aim = aim_at(self._lab.model, prefix, location)

@@ -6,6 +6,7 @@ from peerlab.controller import (
     deprovision,
     examination,
     failover,
+    hostile,
     link_test,
     peering_service,
     policy_stimulus,
@@ -28,6 +29,9 @@ SCENES: tuple[Scene, ...] = (
     Scene(Phase.VALIDATE, turn_up.validate, (Phase.DENY,), "end-to-end validation"),
     Scene(Phase.ALLOW, turn_up.allow, (Phase.VALIDATE,), "DENY ALL is replaced: routes and packets flow"),
     Scene(Phase.SESSION, examination.examine, (Phase.ALLOW,), "an examiner says all that must be refused"),
+    Scene(
+        Phase.HOSTILE, hostile.attack, (Phase.ALLOW,), "attackers do what no honest peer would", conformance=True
+    ),
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),

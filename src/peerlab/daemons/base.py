@@ -8,14 +8,17 @@ value is computed here before. ``peerlab/configs`` is a link to that folder, so 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import resources
 from pathlib import PurePath
 from typing import Protocol
 
 import jinja2
 
+from peerlab.bgp.attributes import Family
+from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.policy import Policy
+from peerlab.daemons.origination import Origination
 from peerlab.topology.model import LabModel, Node
 
 Argv = tuple[str, ...]
@@ -30,6 +33,19 @@ class Daemon(Protocol):
 
     def render(self, model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath, str]:
         """Every file of the node, by path relative to the node's directory."""
+        ...
+
+    def files(
+        self, config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
+    ) -> Mapping[PurePath, str]:
+        """The files from a configuration alone. Raises Unsupported for what the daemon cannot be told.
+
+        Sessions in ``shut`` are administratively down; ``originated`` defaults to the configuration's prefixes.
+        """
+        ...
+
+    def refuse(self, policy: Policy, family: Family) -> None:
+        """Raises Unsupported when the daemon cannot express the policy, naming policy, statement and condition."""
         ...
 
     def check(self) -> Argv:

@@ -11,22 +11,20 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
-import msgspec
-
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, SegmentType
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import Vrp
-from peerlab.bgp.policy import LearnedFrom
+from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
-from peerlab.daemons.router_config import router_config
+from peerlab.daemons.origination import Origination
+from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, Node
 
 CONFIGURATION = PurePath("bird.conf")
-ROUTER = PurePath("router.json")
 CONTROL_SOCKET = PurePath("bird.ctl")
 
 METRIC = 1 << 20
@@ -40,27 +38,26 @@ _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
 
 
-class Origination(msgspec.Struct, frozen=True):
-    """A prefix that this router originates, with what it carries besides BGP's defaults."""
-
-    prefix: Prefix
-    attributes: PathAttributes = PathAttributes()
-
-
 def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath, str]:
     """Both files of a router that runs these sessions. Raises Unsupported for what BIRD cannot be told."""
-    config = router_config(model, node, sessions)
-    return {CONFIGURATION: configuration(config), ROUTER: router_json(config)}
+    return files(router_config(model, node, sessions))
+
+
+def files(
+    config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
+) -> Mapping[PurePath, str]:
+    """Both files from the configuration alone; see ``configuration``."""
+    return {CONFIGURATION: configuration(config, shut, originated), ROUTER: router_json(config)}
+
+
+def refuse(policy: Policy, family: Family) -> None:
+    """Raises Unsupported when BIRD cannot express the policy."""
+    bird_filter.function(0, policy, family)
 
 
 def check() -> Argv:
     """BIRD's own check of what was rendered."""
     return ("bird", "-p", "-c", str(CONFIGURATION))
-
-
-def router_json(config: RouterConfig) -> str:
-    """``router.json``: what the companion is told."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=1).decode() + "\n"
 
 
 def protocol_name(session: str) -> str:

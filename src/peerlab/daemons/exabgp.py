@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
-import msgspec
-
+from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.policy import Policy
 from peerlab.daemons.base import Argv, Sessions, template
-from peerlab.daemons.router_config import router_config
+from peerlab.daemons.origination import Origination
+from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.topology.model import LabModel, Node
 
 CONFIGURATION = PurePath("exabgp.conf")
-ROUTER = PurePath("router.json")
 
 _PLAIN = re.compile(r"[A-Za-z0-9!$%&*+./:<=>?@^_|~-]+( [A-Za-z0-9!$%&*+./:<=>?@^_|~-]+)*")
 """Text that ExaBGP's tokeniser leaves alone between double quotes. It has no way to escape a quote."""
@@ -24,8 +24,18 @@ _PLAIN = re.compile(r"[A-Za-z0-9!$%&*+./:<=>?@^_|~-]+( [A-Za-z0-9!$%&*+./:<=>?@^
 
 def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath, str]:
     """Both files of a router that runs these sessions (session id to import and export policy)."""
-    config = router_config(model, node, sessions)
+    return files(router_config(model, node, sessions))
+
+
+def files(
+    config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
+) -> Mapping[PurePath, str]:
+    """Both files from the configuration alone. What is shut or originated besides, the running router remembers."""
     return {CONFIGURATION: configuration(config), ROUTER: router_json(config)}
+
+
+def refuse(policy: Policy, family: Family) -> None:
+    """Our own speaker executes every policy."""
 
 
 def check() -> Argv:
@@ -41,11 +51,6 @@ def configuration(config: RouterConfig) -> str:
         router_id=config.router_id,
         neighbors=[_neighbor(peer) for peer in config.peers],
     )
-
-
-def router_json(config: RouterConfig) -> str:
-    """``router.json``: the same facts for the router process, and the policies."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=1).decode() + "\n"
 
 
 def _neighbor(peer: PeerConfig) -> dict[str, Any]:

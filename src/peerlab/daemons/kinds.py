@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import cast
 
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.policy import Policy
-from peerlab.daemons import bird, bird_filter, exabgp
+from peerlab.daemons import bird, exabgp
 from peerlab.daemons.base import Daemon
 from peerlab.errors import Unsupported
 from peerlab.topology.model import NodeKind
 
-_DAEMONS = {NodeKind.EXABGP: exabgp, NodeKind.BIRD: bird}
+_DAEMONS: Mapping[NodeKind, Daemon] = {
+    NodeKind.EXABGP: exabgp,
+    NodeKind.BIRD: bird,
+}
 
 
 def daemon_of(kind: NodeKind) -> Daemon:
@@ -23,17 +25,21 @@ def daemon_of(kind: NodeKind) -> Daemon:
     if daemon is None:
         can = ", ".join(sorted(one.value for one in _DAEMONS))
         raise Unsupported(f"peerlab cannot run a router of kind {kind.value} yet; there are: {can}")
-    return cast(Daemon, daemon)
+    return daemon
 
 
 def refuse_what_cannot_be_said(kind: NodeKind, policy: Policy, family: Family) -> None:
     """Raises Unsupported when a router of that kind cannot be run, or cannot express the policy, naming it."""
+    daemon_of(kind).refuse(policy, family)
+
+
+def file_names(kind: NodeKind) -> tuple[PurePath, ...]:
+    """The files that a router of a kind keeps in its directory. Raises Unsupported."""
     daemon_of(kind)
-    if kind is NodeKind.BIRD:
-        bird_filter.function(0, policy, family)
+    daemon = bird if kind is NodeKind.BIRD else exabgp
+    return daemon.CONFIGURATION, daemon.ROUTER
 
 
 def files_of(config: RouterConfig) -> Mapping[PurePath, str]:
     """The files of a router from its configuration alone. Raises Unsupported."""
-    daemon = bird if config.kind == NodeKind.BIRD else exabgp
-    return {daemon.CONFIGURATION: daemon.configuration(config), daemon.ROUTER: daemon.router_json(config)}
+    return daemon_of(NodeKind(config.kind)).files(config)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
+import msgspec
+
 from peerlab.bgp.attributes import Address
 from peerlab.bgp.config import IgpInterface, PeerConfig, RouterConfig
 from peerlab.daemons.base import Sessions
 from peerlab.topology.model import LabModel, Node, Relation, Session
+
+ROUTER = PurePath("router.json")
+"""Where the router process finds what it is told at birth."""
+
+
+def router_json(config: RouterConfig) -> str:
+    """``router.json``: the configuration and the policies, for the router process."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=1).decode() + "\n"
 
 
 def router_config(model: LabModel, node: Node, sessions: Sessions) -> RouterConfig:

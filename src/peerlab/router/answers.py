@@ -1,15 +1,12 @@
-"""What a router answers to each request of ``router.protocol``."""
+"""What every router answers to each request of ``router.protocol``, whatever speaks BGP in it."""
 
 from __future__ import annotations
 
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-import msgspec
-
-from peerlab.bgp.attributes import PathAttributes
-from peerlab.bgp.config import RouterConfig
+from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.errors import RefusedError
 from peerlab.evidence.snapshot import SessionFact
@@ -32,14 +29,56 @@ from peerlab.router.protocol import (
     Withdraw,
     WithdrawOrigin,
 )
-from peerlab.router.router import Router
+from peerlab.router.rib_views import RibViews
 
 
-class Answers:
+class Answering(Protocol):
+    """A router as far as it is asked and told the same whatever it runs."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing waits to be decided, sent or installed."""
+        ...
+
+    @property
+    def rib(self) -> RibViews:
+        """Its tables."""
+        ...
+
+    def sessions(self) -> list[SessionFact]:
+        """Every session as it is now."""
+        ...
+
+    def is_established(self, session: str) -> bool:
+        """Whether the session is Established. Raises RefusedError for an unknown one."""
+        ...
+
+    def has_end_of_rib(self, session: str) -> bool:
+        """Whether it is, and its peer has sent End-of-RIB."""
+        ...
+
+    def shut(self, session: str, communication: str, reset: bool) -> None:
+        """Administrative shutdown, or reset."""
+        ...
+
+    def open(self, session: str) -> None:
+        """End an administrative shutdown."""
+        ...
+
+    def refresh(self, session: str) -> None:
+        """Ask the peer for its routes again."""
+        ...
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
+        ...
+
+
+class Answers(ABC):
     """The requests, each with its method. All may raise RefusedError, InputError or RuntimeFailure."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    def __init__(self, router: Answering) -> None:
+        self._asked = router
         self._by_request: dict[type, Callable[[Any], Any]] = {
             ReadSessions: self._sessions,
             Subscribe: self._sessions,
@@ -60,14 +99,12 @@ class Answers:
         }
 
     def answer(self, request: Any) -> Any:
-        """The answer to one request. What the request changed is in force, in the kernel too, when this returns."""
-        answer = self._by_request[type(request)](request)
-        self._router.settle()
-        return answer
+        """The answer to one request. What the request changed is in force when this returns."""
+        return self._by_request[type(request)](request)
 
     def holds(self, wait: WaitFor) -> bool:
         """Whether what somebody waits for is so now. Raises RefusedError for what cannot be waited for."""
-        router = self._router
+        router = self._asked
         if wait.what == "quiet":
             return router.is_quiet
         if wait.what in ("best", "no-best"):
@@ -83,24 +120,21 @@ class Answers:
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
-        established = router.is_established(wait.session)
-        if wait.what == "established":
-            return established
-        if wait.what == "down":
-            return not established
-        return established and router.rib.counters(wait.session).end_of_rib_received
+        if wait.what == "end-of-rib":
+            return router.has_end_of_rib(wait.session)
+        return router.is_established(wait.session) == (wait.what == "established")
 
     def _known(self, session: str | None) -> str:
         if session is None:
             raise RefusedError("SessionMissing", "this view needs a session")
-        self._router.is_established(session)
+        self._asked.is_established(session)
         return session
 
     def _sessions(self, _: Any) -> list[SessionFact]:
-        return self._router.sessions()
+        return self._asked.sessions()
 
     def _read_rib(self, request: ReadRib) -> list[RouteFact]:
-        rib = self._router.rib
+        rib = self._asked.rib
         if request.view == "loc-rib":
             return rib.loc_rib(request.prefix)
         views = {
@@ -113,82 +147,44 @@ class Answers:
         return views[request.view](self._known(request.session), request.prefix)
 
     def _explain(self, request: Explain) -> Explanation:
-        return self._router.rib.explain(request.prefix)
-
-    def _set_policy(self, request: SetPolicy) -> bool:
-        for session in request.peers:
-            self._known(session)
-        self._router.change().set_policy(request.policies, request.peers, time.time_ns())
-        config = self._router.config
-        peers = []
-        for peer in config.peers:
-            imports, exports = request.peers.get(peer.session, (peer.import_policy, peer.export_policy))
-            peers.append(msgspec.structs.replace(peer, import_policy=imports, export_policy=exports))
-        policies = config.policies | request.policies
-        self._router.configure(msgspec.structs.replace(config, peers=tuple(peers), policies=policies))
-        return True
-
-    def _add_peers(self, request: AddPeers) -> bool:
-        config = self._router.config
-        wanted: RouterConfig = msgspec.structs.replace(
-            config, peers=config.peers + request.peers, policies=config.policies | request.policies
-        )
-        self._router.add_peers(wanted, request.peers)
-        return True
-
-    def _remove_peers(self, request: RemovePeers) -> bool:
-        config = self._router.config
-        staying = tuple(peer for peer in config.peers if peer.session not in request.sessions)
-        self._router.remove_peers(
-            msgspec.structs.replace(config, peers=staying), request.sessions, request.communication
-        )
-        return True
+        return self._asked.rib.explain(request.prefix)
 
     def _shut(self, request: ShutSession) -> bool:
-        self._router.shut(request.session, request.communication, request.reset)
+        self._asked.shut(request.session, request.communication, request.reset)
         return True
 
     def _open(self, request: OpenSession) -> bool:
-        self._router.open(request.session)
+        self._asked.open(request.session)
         return True
 
     def _refresh(self, request: RefreshSession) -> bool:
-        self._router.refresh(request.session)
-        return True
-
-    def _originate(self, request: Originate) -> bool:
-        self._router.change().originate(request.prefix, request.attributes, time.time_ns(), request.blackhole)
-        config = self._router.config
-        if request.attributes == PathAttributes() and request.prefix not in config.originate:
-            self._router.configure(msgspec.structs.replace(config, originate=(*config.originate, request.prefix)))
-        return True
-
-    def _withdraw_origin(self, request: WithdrawOrigin) -> bool:
-        self._router.change().withdraw_origin(request.prefix, time.time_ns())
-        config = self._router.config
-        staying = tuple(prefix for prefix in config.originate if prefix != request.prefix)
-        if staying != config.originate:
-            self._router.configure(msgspec.structs.replace(config, originate=staying))
-        return True
-
-    def _announce(self, request: Announce) -> bool:
-        self._known(request.session)
-        self._router.change().announce_raw(request.session, request.prefixes, request.attributes)
-        return True
-
-    def _withdraw(self, request: Withdraw) -> bool:
-        self._known(request.session)
-        self._router.change().withdraw_raw(request.session, request.prefixes)
-        return True
-
-    def _send_raw(self, request: SendRaw) -> bool:
-        try:
-            octets = bytes.fromhex(request.message)
-        except ValueError as error:
-            raise RefusedError("NotHex", f"message is no hexadecimal text: {error}") from error
-        self._router.write(request.session, octets)
+        self._asked.refresh(request.session)
         return True
 
     def _watch_prefixes(self, request: WatchPrefixes) -> bool:
-        self._router.watch(request.prefixes)
+        self._asked.watch(request.prefixes)
         return True
+
+    @abstractmethod
+    def _set_policy(self, request: SetPolicy) -> bool: ...
+
+    @abstractmethod
+    def _add_peers(self, request: AddPeers) -> bool: ...
+
+    @abstractmethod
+    def _remove_peers(self, request: RemovePeers) -> bool: ...
+
+    @abstractmethod
+    def _originate(self, request: Originate) -> bool: ...
+
+    @abstractmethod
+    def _withdraw_origin(self, request: WithdrawOrigin) -> bool: ...
+
+    @abstractmethod
+    def _announce(self, request: Announce) -> bool: ...
+
+    @abstractmethod
+    def _withdraw(self, request: Withdraw) -> bool: ...
+
+    @abstractmethod
+    def _send_raw(self, request: SendRaw) -> bool: ...

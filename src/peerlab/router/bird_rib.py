@@ -9,6 +9,7 @@ against what the peer received. (It could keep an export table, but then sends n
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,7 +26,10 @@ from peerlab.daemons.bird import protocol_name
 from peerlab.daemons.bird_filter import SOURCES, VERSION, decided_by
 from peerlab.daemons.bird_reply import BirdRoute, routes
 from peerlab.errors import RuntimeFailure
-from peerlab.router.bird_router import BirdRouter
+from peerlab.router.companion_driver import Watching
+
+if TYPE_CHECKING:
+    from peerlab.router.bird_driver import BirdDriver
 
 _NO_TABLE = re.compile("No import table in channel|is down")
 """What BIRD says of a session that is down: the table stands and falls with it."""
@@ -37,8 +41,9 @@ NOT_TAKEN = "refused by BIRD before import policy (path loop, first AS, role or 
 class BirdRib:
     """The four RIBs of one BIRD, read when asked."""
 
-    def __init__(self, router: BirdRouter) -> None:
-        self._router = router
+    def __init__(self, bird: BirdDriver, companion: Watching) -> None:
+        self._bird = bird
+        self._router = companion
 
     def loc_rib(self, prefix: Prefix | None = None) -> list[RouteFact]:
         """Every route that passed import policy, and what this router originates."""
@@ -46,7 +51,7 @@ class BirdRib:
         found = []
         for family in families:
             for route in self._show(f"table master{VERSION[family]}", prefix):
-                session = self._router.session_of(route.protocol)
+                session = self._bird.session_of(route.protocol)
                 reason = "" if route.best else NOT_CHOSEN
                 found.append(
                     RouteFact(
@@ -140,7 +145,7 @@ class BirdRib:
 
     def _show(self, what: str, prefix: Prefix | None) -> list[BirdRoute]:
         which = f"{prefix} " if prefix is not None else ""
-        reply = self._router.ask(f"show route {which}all {what}", absent=_NO_TABLE)
+        reply = self._bird.ask(f"show route {which}all {what}", absent=_NO_TABLE)
         try:
             return list(routes(reply))
         except ValueError as error:
@@ -165,7 +170,7 @@ class BirdRib:
     def _sent(self, peer: PeerConfig, route: BirdRoute) -> PathAttributes:
         """BIRD's changes after the export filter (RFC 4271 section 5.1, 4456, 7947, 9234)."""
         attributes = route.attributes
-        learned = self._router.session_of(route.protocol)
+        learned = self._bird.session_of(route.protocol)
         external = peer.local_as != peer.peer_as
         if not external:
             return self._sent_inside(peer, route, learned)
@@ -199,7 +204,7 @@ class BirdRib:
         )
         if not reflected:
             return changed
-        neighbour = self._router.shown()[route.protocol].neighbour_id
+        neighbour = self._bird.protocols()[route.protocol].neighbour_id
         config = self._router.config
         return msgspec.structs.replace(
             changed,

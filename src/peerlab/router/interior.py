@@ -27,8 +27,15 @@ class Interior:
     """Runs ``LinkState`` on the wires of the configuration. ``changed`` is called when routes are others."""
 
     def __init__(
-        self, loop: Loop, config: RouterConfig, changed: Callable[[], None], complain: Callable[[str], None]
+        self,
+        loop: Loop,
+        config: RouterConfig,
+        changed: Callable[[], None],
+        complain: Callable[[str], None],
+        *,
+        tells_costs: bool,
     ) -> None:
+        """``tells_costs``: by the kernel's metric. A foreign daemon hears of them in no other way."""
         self._loop = loop
         self._changed = changed
         self._complain = complain
@@ -36,8 +43,7 @@ class Interior:
             interface.name: Wire(interface.name, interface.cost, interface.address_v4, interface.address_v6)
             for interface in config.igp
         }
-        # A BIRD hears of costs by the kernel's metric only; our own speaker is told them by ``routes``.
-        self._tells_costs = config.kind == "bird"
+        self._tells_costs = tells_costs
         self._core = LinkState(config.router_id, self._wires.values(), time.time_ns())
         self._fib = Fib(PROTOCOL_IGP)
         self._fib.clear()

@@ -14,11 +14,13 @@ from peerlab.bgp.config import RouterConfig
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
 from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.router.answers import Answers
-from peerlab.router.bird_answers import BirdAnswers
-from peerlab.router.bird_router import BirdRouter
+from peerlab.router.companion import Companion
+from peerlab.router.companion_answers import CompanionAnswers
+from peerlab.router.companion_kinds import DRIVERS
 from peerlab.router.control import Control
 from peerlab.router.loop import Loop
 from peerlab.router.router import Router
+from peerlab.router.speaker_answers import SpeakerAnswers
 
 _decode = msgspec.json.Decoder(RouterConfig).decode
 
@@ -54,14 +56,14 @@ def run(config: RouterConfig) -> int:
         for control in told:
             control.notice(event)
 
-    router: Router | BirdRouter
-    answers: Answers | BirdAnswers
-    if config.kind == "bird":
-        router = companion = BirdRouter(loop, config, tell)
-        answers = BirdAnswers(companion)
+    router: Router | Companion
+    answers: Answers
+    if config.kind in DRIVERS:
+        router = companion = Companion(loop, config, tell, DRIVERS[config.kind])
+        answers = CompanionAnswers(companion)
     else:
-        router = Router(loop, config, tell)
-        answers = Answers(router)
+        router = speaking = Router(loop, config, tell)
+        answers = SpeakerAnswers(speaking)
     try:
         control = Control(loop, Path(config.directory), answers.answer, answers.holds)
     except OSError as error:
@@ -78,7 +80,7 @@ def run(config: RouterConfig) -> int:
         loop.stop()
 
     loop.after_each_turn(look_at_waits)
-    if isinstance(router, BirdRouter):
+    if isinstance(router, Companion):
         router.poke_while(lambda: control.has_waits)
     loop.stop_on((signal.SIGTERM, signal.SIGINT), end)
     loop.run()

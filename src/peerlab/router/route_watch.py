@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import msgspec
 
 from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.nlri import family_of_prefix
-from peerlab.bgp.route_fact import RouteFact
 from peerlab.evidence.events import RouteChanged
-
-
-class Ribs(Protocol):
-    """The two RIBs that are looked at."""
-
-    def adj_rib_in_pre(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
-        """Routes as received."""
-
-    def loc_rib(self, prefix: Prefix | None = None) -> list[RouteFact]:
-        """Routes that take part in the decision."""
+from peerlab.router.rib_views import RibViews
 
 
 class RouteWatch:
     """Compares what is held with what was held at the last look. ``peers`` are the sessions configured now."""
 
-    def __init__(self, node: str, ribs: Ribs, peers: Callable[[], Iterable[PeerConfig]]) -> None:
+    def __init__(self, node: str, ribs: RibViews, peers: Callable[[], Iterable[PeerConfig]]) -> None:
         self._node = node
         self._ribs = ribs
         self._peers = peers

@@ -19,6 +19,7 @@ from peerlab.bgp.open import Open, negotiate
 from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
+from peerlab.daemons.router_config import ROUTER, router_json
 from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import SessionFact
@@ -62,7 +63,9 @@ class Router:
             self._fib.clear()
         self._engine = Engine(loop, self)
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
-        self._interior = Interior(loop, config, self._next_hops_changed, self.trouble) if config.igp else None
+        self._interior = (
+            Interior(loop, config, self._next_hops_changed, self.trouble, tells_costs=False) if config.igp else None
+        )
         self._engine.configure(self._directory / exabgp.CONFIGURATION, config.peers)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
 
@@ -224,6 +227,10 @@ class Router:
         """Whether the session is Established. Raises RefusedError for an unknown one."""
         return self._engine.state(session) == "Established"
 
+    def has_end_of_rib(self, session: str) -> bool:
+        """Whether the session is Established and its peer has sent End-of-RIB."""
+        return self.is_established(session) and self._speaker.counters(session).end_of_rib_received
+
     def add_peers(self, config: RouterConfig, peers: tuple[PeerConfig, ...]) -> None:
         """Run these sessions too; ``config`` is the router's configuration with them."""
         self._speaker.add_peers(peers, config.policies, time.time_ns())
@@ -261,7 +268,7 @@ class Router:
         for peer in config.peers:
             self._records[peer.session].config = peer
         try:
-            save(config, exabgp.ROUTER)
+            save(config, ROUTER)
         except RuntimeFailure as failure:
             self.notice("not-saved", "", f"in force, but lost when this router restarts: {failure}")
 
@@ -323,7 +330,7 @@ class Router:
         )
 
 
-_FILES = {exabgp.CONFIGURATION: exabgp.configuration, exabgp.ROUTER: exabgp.router_json}
+_FILES = {exabgp.CONFIGURATION: exabgp.configuration, ROUTER: router_json}
 
 
 def save(config: RouterConfig, *names: PurePath) -> None:

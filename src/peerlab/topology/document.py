@@ -186,7 +186,7 @@ class MemberWords(_Words, frozen=True, kw_only=True):
     v6: Address | None = None
     """Its IPv6 address on the LAN; derived."""
     route_servers: bool | None = None
-    """Whether it is a client of the route servers; without this key: yes, unless it is Microsoft's."""
+    """Whether it is a client of the route servers; without this key: yes, unless it is Microsoft's or one of them."""
     session: SessionWords = SessionWords()
     """Options of its sessions with the route servers."""
 

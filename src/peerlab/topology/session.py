@@ -133,6 +133,8 @@ def _on_lans(census: Census, wires: tuple[Wire, ...]) -> Iterator[Pairing]:
 
         servers = census.route_servers(exchange)
         for router, member in exchange.members.items():
+            if router in servers:
+                continue
             is_cloud = census.router_as[router] == census.cloud
             if member.route_servers if member.route_servers is not None else not is_cloud:
                 for server in servers:

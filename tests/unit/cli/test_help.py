@@ -14,17 +14,57 @@ from peerlab.cli.main import SECTIONS, cli
 from peerlab.topology.load import load
 
 PROMISED = [
-    "up", "down", "ls", "inspect", "plan", "validate", "rehearse", "check", "exec", "shell", "sessions", "routes",
-    "explain", "trace", "capture", "fault", "graph", "schema", "doctor", "serve",
-    "token", "operator", "outbox", "metrics", "events",
-    "checks", "explain-check",
-]  # fmt: skip
+    "bundle",
+    "capture",
+    "check",
+    "checks",
+    "doctor",
+    "down",
+    "events",
+    "exec",
+    "explain",
+    "explain-check",
+    "fault",
+    "graph",
+    "import",
+    "inspect",
+    "ls",
+    "metrics",
+    "operator",
+    "outbox",
+    "plan",
+    "rehearse",
+    "replay",
+    "routes",
+    "schema",
+    "serve",
+    "sessions",
+    "shell",
+    "sweep",
+    "token",
+    "trace",
+    "up",
+    "validate",
+]
 """What the product promises (issue 2, section 5; issues 3 to 5)."""
 
 READS = {
-    "ls", "inspect", "plan", "check", "sessions", "routes", "explain", "trace", "doctor", "up", "outbox", "checks",
+    "check",
+    "checks",
+    "doctor",
     "events",
-}  # fmt: skip
+    "explain",
+    "inspect",
+    "ls",
+    "outbox",
+    "plan",
+    "replay",
+    "routes",
+    "sessions",
+    "sweep",
+    "trace",
+    "up",
+}
 """Commands that tell something which a program may want to read."""
 
 

@@ -122,3 +122,23 @@ def test_explain_check_tells_assertion_source_and_evidence_of_each(peerlab: Comm
     for text in (check.id, check.title, check.severity.value, check.assertion, check.source, *check.consumes):
         assert " ".join(text.split()) in told
     assert ("rehearse --conformance" in told) == (check.scene is not None)
+
+
+def test_import_ixf_writes_a_topology_that_validates(peerlab: Command, tmp_path: Path) -> None:
+    place = {"ixp_id": 1, "vlan_list": [{"vlan_id": 1, "ipv4": {"address": "203.0.113.9"}}]}
+    members = [{"asnum": 64500, "connection_list": [place]}, {"asnum": 64501, "connection_list": []}]
+    export, written = tmp_path / "members.json", tmp_path / "ixp.yaml"
+    export.write_text(json.dumps({"ixp_list": [{"ixp_id": 1, "vlan": [{"id": 1}]}], "member_list": members}))
+    assert peerlab("import", "ixf", export, "-o", written) == 0
+    assert peerlab.err == f"{export}: left out: AS64501: no address on this LAN\n"
+    assert peerlab("validate", written) == 0
+    assert peerlab("import", "ixf", export) == 0
+    assert peerlab.out == written.read_text()
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000, b"{}"])
+def test_import_ixf_refuses_what_is_no_export_in_words(peerlab: Command, tmp_path: Path, content: bytes) -> None:
+    export = tmp_path / "members.json"
+    export.write_bytes(content)
+    assert peerlab("import", "ixf", export) == 3
+    assert peerlab.err.startswith(f"{export}: ") and "Traceback" not in peerlab.err

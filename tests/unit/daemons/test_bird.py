@@ -11,8 +11,9 @@ from peerlab.bgp.attributes import Address, BgpRole, Family, Origin, PathAttribu
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import DENY_ALL, Policy
-from peerlab.daemons.bird import METRIC, Origination, configuration, protocol_name
+from peerlab.daemons.bird import METRIC, configuration, protocol_name
 from peerlab.daemons.kinds import daemon_of, files_of
+from peerlab.daemons.origination import Origination
 from peerlab.errors import Unsupported
 from peerlab.router.fib import METRICS, PROTOCOL_IGP
 from peerlab.router.interior import LARGEST_COST

@@ -1,0 +1,377 @@
+"""The companion of a foreign daemon: the same router process as ExaBGP's, as its clients see it.
+
+It has the daemon's files rendered and checked, starts the daemon as its child, and learns from it how the sessions
+move. It runs the interior protocol, whose kernel routes the daemon learns. It changes a running daemon without a reset
+of any session that stays. When it dies, so does the daemon; when the daemon dies, it ends too. All that is particular
+to one daemon is its driver (``router.companion_driver``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from peerlab.bgp.attributes import PathAttributes, Prefix
+from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.daemons.kinds import daemon_of
+from peerlab.daemons.origination import Origination
+from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
+from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import SessionFact
+from peerlab.router.companion_child import Child
+from peerlab.router.companion_driver import Driver, Shown, Watching
+from peerlab.router.interior import Interior
+from peerlab.router.link_monitor import LinkMonitor
+from peerlab.router.loop import READ, Loop, Timer
+from peerlab.router.rib_views import RibViews
+from peerlab.router.route_watch import RouteWatch
+from peerlab.topology.model import NodeKind
+
+Listener = Callable[[SessionStateChanged | RouterNotice | RouteChanged], None]
+
+POKE_EVERY = 0.02
+"""Seconds between looks at a daemon that somebody waits for."""
+
+QUIET_POKES = 3
+"""Questions in a row after which a daemon must have neither moved nor said anything to count as quiet."""
+
+WATCH_EVERY = 0.5
+"""Seconds between looks at watched prefixes: a daemon tells nobody when a route changes."""
+
+_BGP_PORT = 179
+
+
+class _Record(msgspec.Struct):
+    """What is known of a session from what the daemon told."""
+
+    config: PeerConfig
+    state: str = "Idle"
+    since: int = 0
+    flaps: int = 0
+    reason: str = ""
+    end_of_rib: bool = False
+    shut: bool = False
+
+
+class Companion:
+    """One daemon and what the laboratory needs around it. ``listener`` hears every notice, in order."""
+
+    def __init__(
+        self, loop: Loop, config: RouterConfig, listener: Listener, make: Callable[[Watching], Driver]
+    ) -> None:
+        """Raises Unsupported for what the daemon cannot be told or when it is missing, RuntimeFailure when it fails."""
+        self.config = config
+        self.exit_code = 0
+        self._loop = loop
+        self._listener = listener
+        self._records = {peer.session: _Record(peer, since=time.time_ns()) for peer in config.peers}
+        self._originated = [Origination(prefix) for prefix in config.originate]
+        self._activity = 0
+        self._next_look: Timer | None = None
+        self._write()
+        self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
+        self._monitor = LinkMonitor(loop, self._interfaces_changed)
+        self._interfaces_changed(frozenset(self._monitor.interfaces))
+        self._driver = make(self)
+        self._watch = RouteWatch(config.node, self._driver.ribs, lambda: self.config.peers)
+        self._driver.start()
+        for child in self._driver.children:
+            loop.watch(child.output, READ, lambda _, child=child: self._said_something(child))  # type: ignore[misc]
+
+    @property
+    def directory(self) -> Path:
+        """The node's directory."""
+        return Path(self.config.directory)
+
+    @property
+    def title(self) -> str:
+        """What people call the daemon."""
+        return self._driver.title
+
+    @property
+    def rib(self) -> RibViews:
+        """The daemon's tables."""
+        return self._driver.ribs
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing of the companion's own waits to be done."""
+        return True
+
+    @property
+    def is_quiet(self) -> bool:
+        """The daemon has neither read, sent nor decided anything over several questions; its sockets are empty."""
+        before = self._driver.counters()
+        for _ in range(QUIET_POKES):
+            activity = self._activity
+            after = self._driver.counters()
+            if after != before or self._activity != activity or _octets_waiting():
+                return False
+        return True
+
+    def poke_while(self, anybody_waits: Callable[[], bool]) -> None:
+        """Turn the loop every ``POKE_EVERY`` seconds while somebody waits, and have the daemon asked something."""
+        pending: list[bool] = []
+
+        def poke() -> None:
+            pending.clear()
+            if not self._has_ended:
+                self._driver.poke()
+
+        def arrange() -> None:
+            if not pending and anybody_waits() and not self._has_ended:
+                pending.append(True)
+                self._loop.after(POKE_EVERY, poke)
+
+        self._loop.after_each_turn(arrange)
+
+    def stop(self, communication: str = "") -> None:
+        """End every session (Cease/2) and take the routes out of the kernel."""
+        for child in self._driver.children:
+            self._loop.unwatch(child.output)
+        self._driver.end(communication)
+        if self._interior is not None:
+            self._interior.stop()
+        self._monitor.close()
+
+    def trouble(self, text: str) -> None:
+        """Something that should not happen did."""
+        self.notice("trouble", "", text, time.time_ns())
+
+    # what the kernel and the daemon tell
+
+    def _interfaces_changed(self, _: frozenset[str]) -> None:
+        if self._interior is not None:
+            self._interior.interfaces_changed(self._monitor.interfaces)
+
+    @property
+    def _has_ended(self) -> bool:
+        return any(child.has_ended for child in self._driver.children)
+
+    def _said_something(self, child: Child) -> None:
+        child.read()
+        if child.has_ended:
+            self._loop.unwatch(child.output)
+            self.trouble(f"{child.title} ended with status {child.exit_status()}")
+            self.exit_code = 1
+            self._loop.stop()
+
+    def notice(self, kind: str, session: str, text: str, at: int) -> None:
+        """Tell people."""
+        self._listener(RouterNotice(at=at, node=self.config.node, session=session, kind=kind, text=text))
+
+    def stirred(self) -> None:
+        """The daemon did something, so it is not quiet."""
+        self._activity += 1
+
+    def because(self, session: str, reason: str) -> None:
+        """Why the session will go to Idle, or has just gone."""
+        record = self._records.get(session)
+        if record is not None:
+            record.reason = reason
+
+    def end_of_rib(self, session: str) -> None:
+        """The peer has sent End-of-RIB."""
+        record = self._records.get(session)
+        if record is not None:
+            record.end_of_rib = True
+
+    def moved(self, session: str, state: str, at: int) -> None:
+        """The session's FSM is in this state now. From Established it only goes down."""
+        record = self._records.get(session)
+        if record is None or state == record.state:
+            return
+        if record.state == "Established" and state not in ("Idle", "Active"):
+            return
+        before, record.state, record.since = record.state, state, at
+        reason = "" if state != "Idle" else record.reason
+        if state == "Established":
+            record.reason = ""
+        if before == "Established":
+            record.flaps += 1
+            record.end_of_rib = False
+        self._listener(
+            SessionStateChanged(
+                at=at, node=self.config.node, session=session, before=before, after=state, reason=reason
+            )
+        )
+
+    # what people ask
+
+    def sessions(self) -> list[SessionFact]:
+        """Every session as the daemon shows it now."""
+        shown = self._driver.shown()
+        return [self._fact(record, shown[session]) for session, record in self._records.items()]
+
+    def peer(self, session: str | None) -> PeerConfig:
+        """The configuration of a session. Raises RefusedError for an unknown one."""
+        return self._record(session).config
+
+    def is_established(self, session: str) -> bool:
+        """Whether the session is Established. Raises RefusedError for an unknown one."""
+        return self._record(session).state == "Established"
+
+    def has_end_of_rib(self, session: str) -> bool:
+        """Whether the session is Established and its peer has sent End-of-RIB."""
+        return self.is_established(session) and self._record(session).end_of_rib
+
+    def _record(self, session: str | None) -> _Record:
+        record = self._records.get(session or "")
+        if record is None:
+            raise RefusedError("SessionUnknown", f"{self.config.node} has no session {session}")
+        return record
+
+    def _fact(self, record: _Record, shown: Shown) -> SessionFact:
+        config = record.config
+        fact = SessionFact(
+            session=config.session,
+            node=self.config.node,
+            peer=config.peer,
+            family=config.family,
+            state=shown.state,
+            since=record.since,
+            local_address=config.local_address,
+            peer_address=config.peer_address,
+            local_as=config.local_as,
+            peer_as=config.peer_as,
+            local_role=config.local_role,
+            received=shown.received,
+            accepted=shown.accepted,
+            advertised=shown.advertised,
+            flaps=record.flaps,
+            last_error=record.reason or shown.last_error,
+            import_policy=config.import_policy,
+            export_policy=config.export_policy,
+        )
+        if shown.state != "Established":
+            return fact
+        return msgspec.structs.replace(
+            fact,
+            hold_time=shown.hold_time,
+            keepalive=shown.keepalive,
+            capabilities_sent=shown.capabilities_sent,
+            capabilities_received=shown.capabilities_received,
+            peer_role=shown.peer_role,
+        )
+
+    # what people change
+
+    def configure(self, config: RouterConfig) -> None:
+        """Have the daemon run another configuration; sessions that stay are not reset. Raises what it objects to."""
+        before_config, before_records = self.config, dict(self._records)
+        self.config = config
+        for peer in config.peers:
+            known = self._records.get(peer.session)
+            if known is None:
+                self._records[peer.session] = _Record(peer, since=time.time_ns())
+            else:
+                known.config = peer
+        for session in self._records.keys() - {peer.session for peer in config.peers}:
+            del self._records[session]
+        try:
+            self._apply(before_config)
+        except (RefusedError, RuntimeFailure):
+            self.config, self._records = before_config, before_records
+            for peer in before_config.peers:
+                self._records[peer.session].config = peer
+            self._write()
+            raise
+
+    def shut(self, session: str, communication: str, reset: bool) -> None:
+        """Administrative shutdown (Cease/2), or reset (Cease/4), with a text for the peer (RFC 9003)."""
+        record = self._record(session)
+        if reset:
+            self._driver.reset(session, communication)
+            return
+        self._driver.shut(session, communication)
+        record.shut = True
+        self._write()
+
+    def open(self, session: str) -> None:
+        """End an administrative shutdown."""
+        record = self._record(session)
+        record.shut = False
+        self._write()
+        self._driver.open(session)
+
+    def remove(self, session: str, communication: str) -> None:
+        """Close a session with a text for the peer; ``configure`` takes it out."""
+        self._record(session)
+        self._driver.remove(session, communication)
+
+    def refresh(self, session: str) -> None:
+        """Ask the peer for its routes again. Raises RefusedError when the daemon or the peer cannot."""
+        self._record(session)
+        self._driver.refresh(session)
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on, at most ``WATCH_EVERY`` late."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        for held in self._watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
+        self._next_look = self._loop.after(WATCH_EVERY, self._look)
+
+    def _look(self) -> None:
+        if self._has_ended or self._watch.is_idle:
+            return
+        try:
+            for change in self._watch.look(time.time_ns()):
+                self._listener(change)
+        except PeerlabError as failure:
+            self.trouble(f"watched prefixes cannot be read: {failure}")
+        self._next_look = self._loop.after(WATCH_EVERY, self._look)
+
+    def originate(self, prefix: Prefix, attributes: PathAttributes) -> None:
+        """Originate a prefix with these attributes. Raises Unsupported for what the daemon cannot originate."""
+        staying = [one for one in self._originated if one.prefix != prefix]
+        self._try_originations([*staying, Origination(prefix, attributes)])
+
+    def withdraw_origin(self, prefix: Prefix) -> None:
+        """Stop originating a prefix."""
+        self._try_originations([one for one in self._originated if one.prefix != prefix])
+
+    def _try_originations(self, wanted: list[Origination]) -> None:
+        before, self._originated = self._originated, wanted
+        try:
+            self._apply(self.config)
+        except (RefusedError, RuntimeFailure):
+            self._originated = before
+            self._write()
+            raise
+
+    def _apply(self, before: RouterConfig) -> None:
+        self._write()
+        self._driver.reload(before)
+
+    def _write(self) -> None:
+        """Write the router's files. Raises RuntimeFailure; then the file that was there stands as it was."""
+        shut = {session for session, record in self._records.items() if record.shut}
+        plain = tuple(one.prefix for one in self._originated if one.attributes == PathAttributes())
+        config = msgspec.structs.replace(self.config, originate=plain)
+        daemon = daemon_of(NodeKind(config.kind))
+        for name, text in daemon.files(config, shut, self._originated).items():
+            _replace(self.directory / name, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_suffix(path.suffix + ".new")
+    try:
+        fresh.write_text(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise RuntimeFailure(f"cannot write {path}: {error.strerror}; is the disk full?") from error
+
+
+def _octets_waiting() -> bool:
+    """Whether a BGP connection of this node holds octets that nobody has read or acknowledged (proc(5), net/tcp)."""
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            ports = {int(end.rpartition(":")[2], 16) for end in fields[1:3]}
+            if _BGP_PORT in ports and fields[3] == "01" and fields[4] != "00000000:00000000":
+                return True
+    return False

@@ -1,0 +1,11 @@
+"""Which driver stands behind which kind of router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peerlab.router.bird_driver import BirdDriver
+from peerlab.router.companion_driver import Driver, Watching
+
+DRIVERS: dict[str, Callable[[Watching], Driver]] = {"bird": BirdDriver}
+"""By ``RouterConfig.kind``. A kind that is not here is a router on our own speaker."""
