@@ -16,6 +16,7 @@ import msgspec
 from peerlab.bgp.attributes import Family
 from peerlab.controller.cabling import cabled, find_connection, free_prefixes, why_no_wire
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
+from peerlab.controller.monitoring import Monitoring
 from peerlab.controller.observe import read_snapshot
 from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner, new_guid
@@ -59,13 +60,16 @@ _BEFORE_ACTIVE = frozenset({ConnectionState.VALIDATING, ConnectionState.PROVISIO
 class Office:
     """Make one with ``open``, run ``keep_up`` beside the server, end it with ``close``; the lab keeps running."""
 
-    def __init__(self, lab: Lab, store: AcceptedRequests, lock: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, lab: Lab, store: AcceptedRequests, lock: int, tell: Callable[[str], None], factor: float = 1.0
+    ) -> None:
         self.lab = lab
         self.base: LabModel = lab.model
         self.store = store
         self.desk = Provisioner.of(lab)
         self.desk.keep = store.add
         self.monitor = PrefixMonitor(lab, self.desk, tell)
+        self.monitoring = Monitoring(lab, lambda: self.ledger, factor)
         self.watchers: list[asyncio.Event] = []
         self._lock = lock
         self._tell = tell
@@ -76,8 +80,12 @@ class Office:
         self.monitor.start()
 
     @classmethod
-    async def open(cls, name: str, tell: Callable[[str], None] = lambda text: None) -> Office:
-        """Take hold of a running lab. Raises RefusedError when it does not run or is served already."""
+    async def open(
+        cls, name: str, tell: Callable[[str], None] = lambda text: None, factor: float = 1.0
+    ) -> Office:
+        """Take hold of a running lab; ``factor`` is how fast the clock of its measurements runs.
+
+        Raises RefusedError when it does not run or is served already."""
         directory = LabStore.open(name).path
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -92,7 +100,7 @@ class Office:
             raise
         store = AcceptedRequests(directory / FILE)
         _agree(lab, store)
-        office = cls(lab, store, lock, tell)
+        office = cls(lab, store, lock, tell, factor)
         office.follow()
         return office
 
@@ -118,6 +126,7 @@ class Office:
         if events:
             self._cable()
             self.follow()
+            self.monitoring.look_again()
             for watcher in self.watchers:
                 watcher.set()
         return events

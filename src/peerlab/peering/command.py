@@ -14,6 +14,7 @@ from peerlab.peering.peer_asn import PeerAsnProperties
 from peerlab.peering.peering_resource import Peering
 from peerlab.peering.peering_service import PeeringService
 from peerlab.peering.prefix_event import PrefixEvent
+from peerlab.peering.received_route import ConnectionMonitorTestProperties
 from peerlab.peering.record import LegacyRecord
 from peerlab.peering.scope import LAB, Scope
 from peerlab.peering.verdict import RuleVerdict
@@ -335,6 +336,48 @@ class RecordPrefixEvents(_Command, frozen=True, kw_only=True):
     events: tuple[PrefixEvent, ...]
 
 
+class InitializeMonitor(_Command, frozen=True, kw_only=True):
+    """Set connection monitoring up for a subscription."""
+
+    subscription: str
+
+
+class PutMonitorTest(_Command, frozen=True, kw_only=True):
+    """Create or change a connection monitor test of a Peering Service."""
+
+    service: str
+    name: str
+    properties: ConnectionMonitorTestProperties
+
+
+class DeleteMonitorTest(_Command, frozen=True, kw_only=True):
+    """Delete a connection monitor test."""
+
+    test: str
+
+
+class StartMaintenance(_Command, frozen=True, kw_only=True):
+    """Planned maintenance of a connection's router begins: whoever it concerns is told."""
+
+    peering: str
+    connection: str
+
+
+class EndMaintenance(_Command, frozen=True, kw_only=True):
+    """Planned maintenance is over, and told."""
+
+    peering: str
+    connection: str
+
+
+class FlagPartner(_Command, frozen=True, kw_only=True):
+    """Something about a connection is against the requirements: the peer is asked to act."""
+
+    peering: str
+    connection: str
+    problem: str
+
+
 class DeleteServicePrefix(_Command, frozen=True, kw_only=True):
     """Delete a prefix of a Peering Service."""
 
@@ -384,5 +427,11 @@ Command = (
     | JudgeServicePrefix
     | RevalidateServicePrefix
     | RecordPrefixEvents
+    | InitializeMonitor
+    | PutMonitorTest
+    | DeleteMonitorTest
+    | StartMaintenance
+    | EndMaintenance
+    | FlagPartner
     | DeleteServicePrefix
 )

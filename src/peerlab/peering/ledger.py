@@ -15,12 +15,14 @@ from peerlab.peering.enums import EventLevel, PrefixEventType
 from peerlab.peering.peering_service import PeeringServicePrefixEvent
 from peerlab.peering.record import (
     LegacyRecord,
+    MonitorTestRecord,
     PeerAsnRecord,
     PeeringRecord,
     PeeringServiceRecord,
     RegisteredAsnRecord,
     RegisteredPrefixRecord,
     ServicePrefixRecord,
+    WorkspaceRecord,
 )
 from peerlab.peering.states import REMOVED, Trigger, step
 
@@ -55,9 +57,18 @@ _RECORD_TYPES: dict[str, type[msgspec.Struct]] = {
     "registeredAsns": RegisteredAsnRecord,
     "peeringServices": PeeringServiceRecord,
     "prefixes": ServicePrefixRecord,
+    "connectionMonitorTests": MonitorTestRecord,
+    "workspaces": WorkspaceRecord,
     LEGACY_KIND: LegacyRecord,
 }
 _KIND_OF = {record: kind for kind, record in _RECORD_TYPES.items()}
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """When a resource was made and last changed, in ns (``systemData``)."""
+
+    created: int
+    changed: int
 
 
 class Ledger(msgspec.Struct, kw_only=True):
@@ -69,7 +80,10 @@ class Ledger(msgspec.Struct, kw_only=True):
     registered_asns: dict[str, RegisteredAsnRecord] = {}
     services: dict[str, PeeringServiceRecord] = {}
     prefixes: dict[str, ServicePrefixRecord] = {}
+    monitor_tests: dict[str, MonitorTestRecord] = {}
+    workspaces: dict[str, WorkspaceRecord] = {}
     legacy: dict[str, LegacyRecord] = {}
+    stamps: dict[tuple[str, str], Stamp] = {}
     agreements: set[int] = set()
 
     def copy(self) -> Ledger:
@@ -81,7 +95,10 @@ class Ledger(msgspec.Struct, kw_only=True):
             registered_asns=dict(self.registered_asns),
             services=dict(self.services),
             prefixes=dict(self.prefixes),
+            monitor_tests=dict(self.monitor_tests),
+            workspaces=dict(self.workspaces),
             legacy=dict(self.legacy),
+            stamps=dict(self.stamps),
             agreements=set(self.agreements),
         )
 
@@ -101,9 +118,13 @@ class Ledger(msgspec.Struct, kw_only=True):
         table = self._table(event.kind)
         if table is None:
             return
+        place = (event.kind, event.name)
         if event.change == DELETED:
             del table[event.name]
+            self.stamps.pop(place, None)
         else:
+            known = self.stamps.get(place)
+            self.stamps[place] = Stamp(known.created if known is not None else event.at, event.at)
             table[event.name] = msgspec.convert(event.body, _RECORD_TYPES[event.kind])
 
     def _apply_prefix_event(self, event: PrefixEventRaised) -> None:
@@ -120,6 +141,8 @@ class Ledger(msgspec.Struct, kw_only=True):
             "registeredAsns": self.registered_asns,
             "peeringServices": self.services,
             "prefixes": self.prefixes,
+            "connectionMonitorTests": self.monitor_tests,
+            "workspaces": self.workspaces,
             LEGACY_KIND: self.legacy,
         }
         return tables.get(kind)

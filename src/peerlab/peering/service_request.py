@@ -19,6 +19,7 @@ from peerlab.peering.command import (
     RevalidateServicePrefix,
     TagPeeringService,
 )
+from peerlab.peering.monitor_request import drop_monitor_tests
 from peerlab.peering.prefix_event import LEVELS
 from peerlab.peering.record import PeeringServiceRecord, ServicePrefixRecord
 from peerlab.peering.refusal import bad_argument
@@ -81,6 +82,7 @@ def delete_peering_service(work: Work, command: DeletePeeringService) -> None:
     service = work.service(command.service)
     for prefix in [p for p in work.ledger.prefixes.values() if p.service == service.key]:
         work.drop(prefix)
+    drop_monitor_tests(work, service.key)
     work.drop(service)
 
 
