@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from peerlab.api.arm_version import shaped
-from peerlab.peering.ledger import Ledger
+from peerlab.peering.ledger import Ledger, stamp_place
 from peerlab.peering.scope import PROVIDER, Scope
 
 VERSION: ContextVar[str | None] = ContextVar("api-version", default=None)
@@ -39,7 +39,7 @@ def encoded(value: object) -> bytes:
 def _stamp(resource: Any, ledger: Ledger) -> None:
     """``systemData`` of a resource that the desk keeps; what is only on offer has none."""
     place = place_of(resource.get("id") or "") if isinstance(resource, dict) else None
-    stamp = ledger.stamps.get(place) if place is not None else None
+    stamp = ledger.stamps.get(stamp_place(*place)) if place is not None else None
     if stamp is not None:
         who = {"By": CREATED_BY, "ByType": "Application"}
         resource["systemData"] = {

@@ -34,13 +34,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """How to serve: ``factor`` None leaves the operator's side to a person. ``port`` 0 takes any free one."""
+    """How to serve: ``factor`` None leaves the operator's side to a person. ``port`` 0 takes any free one.
+
+    ``clock`` is how many times faster than life measurements are made; None: as fast as the operator, or life.
+    """
 
     lab: str
     host: str = LOOPBACK
     port: int = 8443
     tls: bool = True
     factor: float | None = None
+    clock: float | None = None
 
 
 def folder_of(lab: str) -> Path:
@@ -59,7 +63,7 @@ def endpoint_of(lab: str) -> Endpoint:
 
 async def serve(service: Service, tell: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises RefusedError when the address or the lab is taken."""
-    office = await Office.open(service.lab, tell, service.factor or 1.0)
+    office = await Office.open(service.lab, tell, service.clock or service.factor or 1.0)
     try:
         await _serve(office, service, tell)
     finally:

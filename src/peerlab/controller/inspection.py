@@ -143,7 +143,7 @@ async def _undue(office: Office, session: Session, seconds: float) -> set[str]:
     await task.result()
     strangers: set[str] = set()
     for frame in frames:
-        if not frame["destination"]:
+        if not frame.get("destination"):
             continue
         address = ip_address(frame["destination"])
         local = address.is_link_local or address.is_multicast

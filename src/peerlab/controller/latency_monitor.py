@@ -12,14 +12,22 @@ from peerlab.errors import PeerlabError
 from peerlab.peering.latency import EVERY, WINDOWS, LatencyBook, PrefixLatency
 
 
+SOONEST = 1.0
+"""Seconds between two measurements of a served lab, so that a fast clock does not keep a machine busy."""
+
+
 class LatencyMonitor:
     """``wanted`` says which prefixes are measured now, and at which peering location. ``factor`` is how many times
-    faster than life the clock runs: with 43200, 12 h are one second."""
+    faster than life the clock runs: with 43200, 12 h are one second. ``soonest`` is the least number of real seconds
+    between two measurements, however fast the clock."""
 
-    def __init__(self, lab: Lab, wanted: Callable[[], Mapping[str, str]], factor: float = 1.0) -> None:
+    def __init__(
+        self, lab: Lab, wanted: Callable[[], Mapping[str, str]], factor: float = 1.0, soonest: float = SOONEST
+    ) -> None:
         self._lab = lab
         self._wanted = wanted
         self._factor = factor
+        self._every = max(EVERY / factor, soonest)
         self._book = LatencyBook()
         self._began = time.monotonic()
         self._due = asyncio.Event()
@@ -39,7 +47,7 @@ class LatencyMonitor:
             self._due.clear()
             await self.measure()
             try:
-                await asyncio.wait_for(self._due.wait(), EVERY / self._factor)
+                await asyncio.wait_for(self._due.wait(), self._every)
             except TimeoutError:
                 continue
 

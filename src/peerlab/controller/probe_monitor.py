@@ -30,7 +30,7 @@ KEPT = 100
 PROBED_EVERY = 60.0
 """Seconds between connectivity probes: the finest grain of their metrics."""
 
-SOONEST = 0.1
+SOONEST = 0.5
 """Seconds between two runs of one probe, however fast the clock runs."""
 
 

@@ -191,7 +191,7 @@ async def delay_latency(rehearsal: Rehearsal, key: str) -> None:
         return
     about = {"trial": key, "name": key, "prefix": record.prefix}
     _applied(rehearsal, TelemetryStimulus.DELAYED, aim.edge, **about, delay_ms=2 * DELAY_MS, link=link.id)
-    monitor = LatencyMonitor(lab, lambda: {record.prefix: location}, FACTOR)
+    monitor = LatencyMonitor(lab, lambda: {record.prefix: location}, FACTOR, soonest=0.0)
     running = asyncio.ensure_future(monitor.run())
     try:
         before = await _fresh_report(monitor, record.prefix)

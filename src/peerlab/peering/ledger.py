@@ -71,8 +71,13 @@ class Stamp(msgspec.Struct, frozen=True):
     changed: int
 
 
+def stamp_place(kind: str, key: str) -> str:
+    """Under what the times of a resource are kept."""
+    return f"{kind} {key}"
+
+
 class Ledger(msgspec.Struct, kw_only=True):
-    """Every record by key."""
+    """Every record by key, and the times of every resource."""
 
     peer_asns: dict[str, PeerAsnRecord] = {}
     peerings: dict[str, PeeringRecord] = {}
@@ -83,7 +88,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     monitor_tests: dict[str, MonitorTestRecord] = {}
     workspaces: dict[str, WorkspaceRecord] = {}
     legacy: dict[str, LegacyRecord] = {}
-    stamps: dict[tuple[str, str], Stamp] = {}
+    stamps: dict[str, Stamp] = {}
     agreements: set[int] = set()
 
     def copy(self) -> Ledger:
@@ -118,7 +123,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         table = self._table(event.kind)
         if table is None:
             return
-        place = (event.kind, event.name)
+        place = stamp_place(event.kind, event.name)
         if event.change == DELETED:
             del table[event.name]
             self.stamps.pop(place, None)

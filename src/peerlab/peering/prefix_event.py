@@ -134,6 +134,9 @@ def events_of(
         primary = standing is Standing.PRIMARY
         kind = PrefixEventType.ANNOUNCEMENT if primary else PrefixEventType.BACKUP_ANNOUNCEMENT
         return (_event(kind, change, f"{change.prefix} {told} by {who} at the {standing} location", how),)
+    if had is not None and _is_foreign(watched, had):
+        # What the neighbour says instead is no event there, but that the other origin is gone is one.
+        return _withdrawn(model, watched, had, change)
     if standing is Standing.STRANGER and _leaks(model, watched, change):
         summary = f"Route leak: {change.prefix} {told} by {who}, who is no provider of {_either(watched.origins)}"
         return (_event(PrefixEventType.ANNOUNCEMENT, change, summary, how, Alarm.LEAK),)

@@ -100,6 +100,10 @@ HIJACKED = (FABRIKAM, HIJACKER)
             route(TRANSIT, WOODGROVE, HIJACKER), gone(TRANSIT),
             PrefixEventType.WITHDRAWAL, EventLevel.WARNING, Alarm.NONE,
         ),
+        (
+            route(TRANSIT, WOODGROVE, HIJACKER), route(TRANSIT, WOODGROVE, FABRIKAM, CONTOSO),
+            PrefixEventType.WITHDRAWAL, EventLevel.WARNING, Alarm.NONE,
+        ),
         (route(BACKUP, *HIJACKED), gone(BACKUP), PrefixEventType.BACKUP_WITHDRAWAL, EventLevel.WARNING, Alarm.NONE),
         (
             None, route(EXCHANGE, 64504, CONTOSO, accepted=False),
@@ -113,7 +117,8 @@ def test_a_change_and_the_event_it_is(
     (event,) = told(change, before)
     assert (event.kind, LEVELS[event.kind], event.alarm) == (kind, level, alarm)
     assert (event.node, event.session) == (change.node, change.session)
-    assert event.origin == (change.origin if change.held else before.origin if before else None)
+    over = event.kind in (PrefixEventType.WITHDRAWAL, PrefixEventType.BACKUP_WITHDRAWAL)
+    assert event.origin == (before.origin if over and before else change.origin)
 
 
 @pytest.mark.parametrize(
