@@ -30,6 +30,7 @@ from peerlab.cli import (
     rpki,
     serve,
     sweep,
+    telemetry,
     trace,
 )
 from peerlab.cli.output import wants_colour
@@ -62,6 +63,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
         (
             *serve.COMMANDS,
             *operator.COMMANDS,
+            *telemetry.COMMANDS,
         ),
     ),
     (

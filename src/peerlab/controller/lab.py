@@ -29,6 +29,7 @@ from peerlab.evidence.events import (
     LabCreated,
     LabStopped,
     ProcessExited,
+    RouteChanged,
     RouterNotice,
     SessionStateChanged,
     SnapshotTaken,
@@ -221,7 +222,7 @@ class Lab:
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
-        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice)
+        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged)
         if isinstance(event, SessionStateChanged):
             self._states[node, event.session] = event.after
         self._record_unasked(event)

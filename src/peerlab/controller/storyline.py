@@ -13,6 +13,7 @@ from peerlab.controller import (
     peering_service,
     policy_stimulus,
     quarantine,
+    telemetry,
     turn_up,
 )
 from peerlab.controller.lab import Lab, now_ns
@@ -55,6 +56,13 @@ SCENES: tuple[Scene, ...] = (
         conformance=True,
     ),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
+    Scene(
+        Phase.TELEMETRY,
+        telemetry.telemetry,
+        (Phase.ALLOW,),
+        "a customer's prefix is withdrawn, hijacked and leaked; Microsoft is asked what it knows",
+        conformance=True,
+    ),
     Scene(
         Phase.DEPROVISION, deprovision.deprovision, (Phase.ALLOW,), "one peering is drained, removed, turned up again"
     ),

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.bgp.rtr_config import RtrServer
@@ -30,6 +31,7 @@ from peerlab.router.protocol import (
     ShutSession,
     Subscribe,
     WaitFor,
+    WatchPrefixes,
     Withdraw,
     WithdrawOrigin,
 )
@@ -93,6 +95,10 @@ class Answering(Protocol):
         """Ask the peer for its routes again."""
         ...
 
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
+        ...
+
 
 class Answers(ABC):
     """The requests, each with its method. All may raise RefusedError, InputError or RuntimeFailure."""
@@ -119,6 +125,7 @@ class Answers(ABC):
             Announce: self._announce,
             Withdraw: self._withdraw,
             SendRaw: self._send_raw,
+            WatchPrefixes: self._watch_prefixes,
         }
 
     def answer(self, request: Any) -> Any:
@@ -205,6 +212,10 @@ class Answers(ABC):
 
     def _refresh(self, request: RefreshSession) -> bool:
         self._asked.refresh(request.session)
+        return True
+
+    def _watch_prefixes(self, request: WatchPrefixes) -> bool:
+        self._asked.watch(request.prefixes)
         return True
 
     @abstractmethod

@@ -2,8 +2,8 @@
 
 Frames: 4 octets of length (network order), then one JSON object. A request has ``id`` and ``do``; its answer has the
 same ``id`` and either ``answer`` or ``refused`` (text). After ``subscribe`` the router also sends ``{"notice": …}``
-frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``) in order. Any number of clients
-may be connected.
+frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``, ``RouteChanged``) in order. Any
+number of clients may be connected.
 """
 
 from __future__ import annotations
@@ -156,6 +156,14 @@ class Subscribe(_Request, frozen=True, kw_only=True, tag="subscribe"):
     """From now on send notices on this connection; the answer is the current list of ``SessionFact``."""
 
 
+class WatchPrefixes(_Request, frozen=True, kw_only=True, tag="watch-prefixes"):
+    """From now on tell subscribers (``evidence.events.RouteChanged``) of every change to what external sessions hold
+    of exactly these prefixes, and no more of those watched before. What is held now is told first. Answer: true.
+    """
+
+    prefixes: tuple[Prefix, ...]
+
+
 class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
     """Answer true as soon as the condition holds, or false after ``within`` seconds.
 
@@ -191,5 +199,6 @@ Request = (
     | Withdraw
     | SendRaw
     | Subscribe
+    | WatchPrefixes
     | WaitFor
 )

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from peerlab.bgp import framing
+from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.bfd_packet import diagnostic_words
 from peerlab.bgp.bfd_session import StateChange
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
@@ -24,7 +25,7 @@ from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
 from peerlab.daemons.router_config import ROUTER, router_json
 from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
 from peerlab.router.bfd import strictly
 from peerlab.router.bfd_gate import HELD_MOST, BfdGate
@@ -35,9 +36,10 @@ from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import Loop
 from peerlab.router.next_hops import ReachableNextHops
+from peerlab.router.route_watch import RouteWatch
 from peerlab.router.validation import Validation
 
-Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
 
 _CONNECTED = frozenset({"OpenSent", "OpenConfirm", "Established"})
 """States in which there is a connection for BFD to end."""
@@ -66,6 +68,7 @@ class Router:
         self._settling = False
         self._records = {peer.session: _Record(peer, time.time_ns()) for peer in config.peers}
         self._speaker = BgpSpeaker(config, time.time_ns())
+        self._watch = RouteWatch(config.node, self._speaker, lambda: self.config.peers)
         self._fib = Fib() if config.install_routes else None
         if self._fib is not None:
             self._fib.clear()
@@ -256,6 +259,14 @@ class Router:
             self._engine.close(close.session, close.code, close.subcode, close.data, close.reason)
         for notice in effects.notices:
             self.notice(notice.kind, notice.session, notice.text, notice.message)
+        for change in self._watch.look(time.time_ns()):
+            self._listener(change)
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
+        self.settle()
+        for held in self._watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
 
     def change(self) -> BgpSpeaker:
         """The speaker, to be told something; ``settle`` carries out what comes of it."""

@@ -17,6 +17,8 @@ from peerlab.verify import (
     security,
     session,
     telemetry,
+    telemetry_events,
+    telemetry_reports,
     validation,
 )
 from peerlab.verify.check import Check
@@ -38,6 +40,8 @@ CATALOGUE: tuple[Check, ...] = (
     *security.CHECKS,
     *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
+    *telemetry_events.CHECKS,
+    *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
 )
 """Every check, in the order of the phases."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from peerlab.evidence.story import Stimulus
 from peerlab.evidence.story_origin import OriginStimulus
+from peerlab.evidence.story_telemetry import TelemetryStimulus
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, trials
 
@@ -18,6 +19,8 @@ _ANNOUNCING: tuple[StrEnum, ...] = (
     Stimulus.NO_POLICY,
     Stimulus.TIE_BREAK,
     *OriginStimulus,
+    TelemetryStimulus.ODD_ROUTES,
+    TelemetryStimulus.PREFIX_CHANGED,
 )
 
 

@@ -16,6 +16,7 @@ from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_hostile import HOSTILE_ROWS
 from verify_rows_link import LINK_ROWS
 from verify_rows_liveness import LIVENESS_ROWS
+from verify_rows_monitoring import MONITORING_ROWS
 from verify_rows_origin import ORIGIN_ROWS
 from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
@@ -45,6 +46,7 @@ ROWS: tuple[Row, ...] = (
     *LIVENESS_ROWS,
     *SECURITY_ROWS,
     *TELEMETRY_ROWS,
+    *MONITORING_ROWS,
     *DEPROVISION_ROWS,
     *HOSTILE_ROWS,
 )
