@@ -57,9 +57,13 @@ def posts(edge: str) -> list[Post]:
     return [Post(case=case, examiner=HIJACKER, at=edge) for case in (GUARD, OPEN)]
 
 
-async def hijack(exam: Exam, rehearsal: Rehearsal, edge: str) -> None:
-    """Announce everything of both families, see what the edge makes of it, and wait for the alarms."""
-    programme: list[tuple[Family, str, Case]] = []
+Programme = list[tuple[Family, str, Case]]
+"""What is announced: in which family, on whose session, and what."""
+
+
+def prepare(exam: Exam, rehearsal: Rehearsal, edge: str) -> Programme:
+    """Want the hijacker's sessions. Answers with what is to be announced on them."""
+    programme: Programme = []
     objects: list[RegistryEntry] = []
     cloud = rehearsal.model.node(edge).asn
     for family in Family:
@@ -73,7 +77,11 @@ async def hijack(exam: Exam, rehearsal: Rehearsal, edge: str) -> None:
         peer = described(exam, GUARD, family, (exam[GUARD].asn,))
         exam.want(GUARD, takes=import_policy(peer, PolicyStage.ALLOW, rules), families=(family,))
     exam.want(OPEN, takes=TAKE_ALL)
-    await exam.realise()
+    return programme
+
+
+async def hijack(exam: Exam, rehearsal: Rehearsal, edge: str, programme: Programme) -> None:
+    """Announce everything of both families, see what the edge makes of it, and wait for the alarms."""
     await asyncio.gather(*(exam.is_up(exam[case], family) for case in (GUARD, OPEN) for family in Family))
     await asyncio.gather(*(exam.is_open(exam[case], family) for case in (GUARD, OPEN) for family in Family))
     alarms = _Alarms({f"{exam[OPEN].sessions[f]} {case.prefix}" for f, post, case in programme if post == OPEN})

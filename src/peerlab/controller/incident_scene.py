@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from peerlab.controller import hijack
+import asyncio
+
+from peerlab.controller import client_control, hijack
 from peerlab.controller.cast import connections
 from peerlab.controller.exam import Exam
 from peerlab.controller.peering_service import watch
@@ -10,13 +12,21 @@ from peerlab.controller.rehearsal import Rehearsal
 
 
 async def incidents(rehearsal: Rehearsal) -> None:
-    """Play all of it at the first edge, and take the examiners away again."""
+    """Play all of it at the first edge and the first route server, and take the examiners away again."""
     edges = [connection.edge for _, connection in connections(rehearsal)]
     if not edges:
         return
     await watch(rehearsal)
-    exam = await Exam.begin(rehearsal, hijack.posts(edges[0]))
+    model, server = rehearsal.model, client_control.server_of(rehearsal.model)
+    posts = [*hijack.posts(edges[0]), *(client_control.posts(model, server) if server is not None else ())]
+    exam = await Exam.begin(rehearsal, posts)
     try:
-        await hijack.hijack(exam, rehearsal, edges[0])
+        programme = hijack.prepare(exam, rehearsal, edges[0])
+        acts = [hijack.hijack(exam, rehearsal, edges[0], programme)]
+        if server is not None:
+            client_control.want(exam, model, server)
+            acts.append(client_control.command(exam, rehearsal, server))
+        await exam.realise()
+        await asyncio.gather(*acts)
     finally:
         await exam.end()

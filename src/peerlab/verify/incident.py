@@ -1,18 +1,20 @@
-"""Checks of incidents (catalogue SEC-04): what is made of a prefix that somebody else announces."""
+"""Checks of the scene about incidents (catalogue SEC-04, POL-25): hijacks, and what clients ask of a route server."""
 
 from __future__ import annotations
 
 from peerlab.evidence.events import PrefixEventRaised
 from peerlab.evidence.story import Phase
-from peerlab.evidence.story_incident import GUARDED, OPEN, Hijack, IncidentStimulus
-from peerlab.verify.check import CRITICAL, Check
+from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus
+from peerlab.verify.check import CRITICAL, MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.origin import announced, family_of, require
 from peerlab.verify.reading import SECOND, Trial, events
 from peerlab.verify.session import no_connection
 from peerlab.verify.session_trials import seen_trials
+from peerlab.topology.model import LabModel
 from peerlab.verify.subject import service_prefixes
+from peerlab.verify.wire import routes, watched
 
 ALARMED_WITHIN = 5.0
 """Seconds from the UPDATE to the event: the lab's budget of the catalogue's TEL-03."""
@@ -72,7 +74,61 @@ def _alarm(evidence: Evidence, trial: Trial, since: int) -> PrefixEventRaised | 
     return None
 
 
+def no_route_server(model: LabModel) -> str | None:
+    """Why a lab has no clients of a route server."""
+    return None if any(node.route_server for node in model.nodes) else "the lab has no route server"
+
+
+def judge_control(evidence: Evidence) -> Judgement:
+    docket = Docket()
+    shown: set[tuple[str, str]] = set()
+    widths: set[tuple[str, str, bool]] = set()
+    for trial in seen_trials(evidence, docket, IncidentStimulus.CLIENT_CONTROL, "told", "communities"):
+        case, prefix, client = trial.did.text("case"), trial.did.text("prefix"), trial.did.text("client")
+        wanted, told, server = trial.did.text("expected"), trial.saw.text("told"), trial.did.text("server")
+        asn = trial.did.count("client_as") or 0
+        where = f"{server} {client} ({case})"
+        sent = announced(evidence, docket, trial)
+        if sent is None or not watched(evidence, docket, client, trial.at, trial.until):
+            continue
+        last = None
+        for route in routes(evidence, client, server, since=trial.at, until=trial.until):
+            if route.prefix == prefix:
+                last = route
+        path = "" if last is None or last.attributes is None else last.attributes.path_text()
+        asked = ", ".join(trial.did.texts("communities") or ()) or "nothing"
+        left = [one for one in trial.saw.texts("communities") or () if one in (trial.did.texts("communities") or ())]
+        if path != told:
+            docket.lacks(f"{where}: the wire has path '{path}' for {prefix}, the client '{told}'")
+        elif told != wanted:
+            what = f"AS{asn} is told {prefix} with path '{told}' instead of '{wanted}'; {asked} was asked"
+            docket.breaks(sent.at, where, what.replace("path ''", "no path").replace("of ''", "of nothing"), sent.message)
+        elif left:
+            docket.breaks(sent.at, where, f"the server passes its own control community {left[0]} on", sent.message)
+        else:
+            shown.add((case, family_of(prefix)))
+            widths.add((case, family_of(prefix), asn > 0xFFFF))
+            fate = f"told with path {told}" if told else "not told"
+            docket.proves(sent.at, where, f"{prefix}: {asked} asked, AS{asn} is {fate}", sent.message)
+    require(docket, shown, Control, "the case")
+    for case, family in sorted(shown):
+        for wide in (False, True):
+            if (case, family, wide) not in widths:
+                octets = 4 if wide else 2
+                docket.lacks(f"the case '{case}' was not shown for a client with {octets} octets in {family}")
+    return docket.close("control communities act per client, of 2 and of 4 octets; no path hides another")
+
+
 CHECKS: tuple[Check, ...] = (
+    Check(
+        "POL-25", "Route-server control", "policy", MAJOR,
+        "Announce/not-announce/prepend communities act per client incl. 32-bit ASNs; path hiding mitigated.",
+        "RFC 7947 2.3; arouteserver communities, path_hiding", "what two clients are told, on the wire",
+        no_route_server, judge_control,
+        ("trial client-control per evidence.story_incident.Control, family and width of the client's AS: told, "
+         "communities", "trace: UPDATE on the announcer's and on the client's session"),
+        Phase.INCIDENT,
+    ),
     Check(
         "SEC-04", "Exact and sub-prefix hijack", "security", CRITICAL,
         "Announcements of E1/E5/E6 are rejected or, without ROA, raise a Critical event.",

@@ -1,17 +1,18 @@
-"""SEC-04: what isp1 announces to ams1 on c1 that belongs to others (500 s of the story)."""
+"""SEC-04: what isp1 announces to ams1 on c1 that belongs to others (500 s of the story). POL-25: what it asks rs1 for
+on mb (550 s); transit and lon1 stand for clients, the one with a 2-octet AS number and the one with 4 octets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import msgspec
-from verify_model import ISP, P4
+from verify_model import ISP, MEMBER, P4
 from verify_row import Row
 from verify_scenario import Scenario, ns, path
 
 from peerlab.bgp.wire import MessageType
 from peerlab.evidence.events import PrefixEventRaised, StimulusApplied, StimulusObserved
-from peerlab.evidence.story_incident import GUARDED, OPEN, Hijack, IncidentStimulus
+from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus
 
 PART = "203.0.113.0/26"
 HIJACKED = IncidentStimulus.HIJACKED
@@ -57,7 +58,7 @@ def hijacks(s: Scenario) -> None:
                 )
 
 
-def of_case(case: Hijack, **saw: object) -> Callable[[Scenario], None]:
+def of_case(case: Hijack | Control, **saw: object) -> Callable[[Scenario], None]:
     """Change what was observed of a case."""
 
     def change(s: Scenario) -> None:
@@ -72,7 +73,7 @@ def of_case(case: Hijack, **saw: object) -> Callable[[Scenario], None]:
     return change
 
 
-def without(case: Hijack) -> Callable[[Scenario], None]:
+def without(case: Hijack | Control) -> Callable[[Scenario], None]:
     """The case was never tried."""
 
     def change(s: Scenario) -> None:
@@ -83,7 +84,73 @@ def without(case: Hijack) -> Callable[[Scenario], None]:
     return change
 
 
+CONTROL = IncidentStimulus.CLIENT_CONTROL
+OWN = "65500:0:64499"
+
+
+def control(s: Scenario) -> None:
+    """The member announces, rs1 tells ams1 (on c4) and the member's other session what was asked for."""
+    for number, case in enumerate(Control):
+        for v in ("4", "6"):
+            for place, asn in enumerate((64499, 65541)):
+                at = 550.0 + 4 * number + 2 * place
+                one = f"198.51.{220 + number}.0/24" if v == "4" else f"2001:db8:{220 + number:x}00::/48"
+                expected = "" if case in (Control.NOT_TO, Control.TO_NOBODY) else str(MEMBER)
+                did: dict[str, object] = {
+                    "trial": f"{asn} {number}",
+                    "case": case.value,
+                    "prefix": one,
+                    "as_path": str(MEMBER),
+                    "communities": [OWN],
+                    "server": "rs1",
+                    "client": f"c4-{v}",
+                    "client_as": asn,
+                    "expected": expected,
+                }
+                answer: dict[str, object] = {
+                    "trial": f"{asn} {number}", "session": f"mb-{v}", "prefix": one, "told": expected, "communities": []
+                }  # fmt: skip
+                s.trial(CONTROL, "member", f"mb-{v}", did, answer, at=at, until=at + 1)
+                s.announce(f"mb-{v}", "member", [one], at + 0.1, as_path=path(MEMBER))
+                if expected:
+                    s.announce(f"c4-{v}", "rs1", [one], at + 0.2, as_path=path(MEMBER))
+
+
+def told_anyhow(s: Scenario) -> None:
+    """What was to be kept from the client is on its wire."""
+    s.announce("c4-4", "rs1", ["198.51.221.0/24"], 554.5, as_path=path(MEMBER))
+    of_case(Control.NOT_TO, told=str(MEMBER))(s)
+
+
+def hidden(s: Scenario) -> None:
+    """Neither the wire nor the client has the second path."""
+    first = 220 + list(Control).index(Control.HIDDEN)
+    for v, one in (("4", f"198.51.{first}.0/24"), ("6", f"2001:db8:{first:x}00::/48")):
+        for at in (570.5, 572.5):
+            s.withdraw(f"c4-{v}", "rs1", [one], at)
+    of_case(Control.HIDDEN, told="")(s)
+
+
 INCIDENT_ROWS = (
+    Row(
+        "POL-25",
+        control,
+        breaks={
+            "told although it was to be kept back": told_anyhow,
+            "the second path is hidden": hidden,
+            "not prepended": lambda s: s.redo(CONTROL, expected=f"{MEMBER} {MEMBER}"),
+            "the control community goes on": of_case(Control.PREPEND, communities=[OWN]),
+        },
+        lacks={
+            "never tried": lambda s: s.untry(CONTROL),
+            "no prepending was asked for": without(Control.PREPEND),
+            "only clients with 2 octets": lambda s: s.redo(CONTROL, client_as=64499),
+            "wire and client disagree": of_case(Control.PLAIN, told="1 2"),
+            "not on the wire": lambda s: s.silence("mb-6", MessageType.UPDATE, "member"),
+            "the client's wire has a gap": lambda s: s.lose("c4-4"),
+            "what it was told is not logged": lambda s: s.resee(CONTROL, told=None),
+        },
+    ),
     Row(
         "SEC-04",
         hijacks,
