@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from peerlab.controller import client_control, hijack
+from peerlab.controller import client_control, hijack, spoofing
 from peerlab.controller.cast import connections
 from peerlab.controller.exam import Exam
 from peerlab.controller.peering_service import watch
@@ -22,7 +22,7 @@ async def incidents(rehearsal: Rehearsal) -> None:
     exam = await Exam.begin(rehearsal, posts)
     try:
         programme = hijack.prepare(exam, rehearsal, edges[0])
-        acts = [hijack.hijack(exam, rehearsal, edges[0], programme)]
+        acts = [hijack.hijack(exam, rehearsal, edges[0], programme), spoofing.spoof(rehearsal)]
         if server is not None:
             client_control.want(exam, model, server)
             acts.append(client_control.command(exam, rehearsal, server))

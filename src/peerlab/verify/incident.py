@@ -1,19 +1,19 @@
-"""Checks of the scene about incidents (catalogue SEC-04, POL-25): hijacks, and what clients ask of a route server."""
+"""Checks of the scene about incidents (catalogue POL-25, SEC-03, SEC-04)."""
 
 from __future__ import annotations
 
 from peerlab.evidence.events import PrefixEventRaised
 from peerlab.evidence.story import Phase
-from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus
+from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus, Spoof
 from peerlab.verify.check import CRITICAL, MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.origin import announced, family_of, require
-from peerlab.verify.reading import SECOND, Trial, events
+from peerlab.verify.reading import SECOND, Trial, answered, events
 from peerlab.verify.session import no_connection
 from peerlab.verify.session_trials import seen_trials
-from peerlab.topology.model import LabModel
-from peerlab.verify.subject import service_prefixes
+from peerlab.topology.model import LabModel, NodeKind
+from peerlab.verify.subject import connection_sessions, service_prefixes
 from peerlab.verify.wire import routes, watched
 
 ALARMED_WITHIN = 5.0
@@ -119,6 +119,65 @@ def judge_control(evidence: Evidence) -> Judgement:
     return docket.close("control communities act per client, of 2 and of 4 octets; no path hides another")
 
 
+NEVER_ABSENT = (Spoof.NOBODY, Spoof.CLOUD, Spoof.BOGON, Spoof.OWN)
+"""Sources that every lab has; of another AS that does not peer here not every lab has one."""
+
+
+def no_host_behind(model: LabModel) -> str | None:
+    """Why no packet can be followed through an edge."""
+    none = no_connection(model)
+    cloud = model.cloud()
+    hosts = [n for n in model.nodes if n.kind is NodeKind.HOST and cloud is not None and n.as_name == cloud.name]
+    return none or (None if hosts else "the lab has no host behind its edges that a packet could be meant for")
+
+
+def judge_spoofing(evidence: Evidence) -> Judgement:
+    docket = Docket()
+    shown: set[tuple[str, str, str]] = set()
+    for trial in answered(evidence, docket, IncidentStimulus.SPOOFED, "entered", "arrived"):
+        case, source, place = trial.did.text("case"), trial.did.text("source"), _place(trial)
+        sent, entered, arrived = trial.did.count("sent"), trial.saw.count("entered"), trial.saw.count("arrived")
+        where = f"{place} ({case})"
+        if not sent or entered is None or arrived is None:
+            docket.lacks(f"{where}: the log does not say how many packets were sent, came in and arrived")
+        elif entered < sent:
+            docket.lacks(f"{where}: {entered} of {sent} packets from {source} came in, so the rest proves nothing")
+        elif case == Spoof.OWN and arrived < sent:
+            what = f"{sent - arrived} of {sent} packets from {source}, which the peer may announce, did not arrive"
+            docket.breaks(trial.until, where, what)
+        elif case != Spoof.OWN and arrived:
+            what = f"{arrived} of {sent} packets from {source} got through to {trial.did.text('destination')}"
+            docket.breaks(trial.until, where, what)
+        else:
+            shown.add((place, case, family_of(source)))
+            docket.proves(trial.until, where, f"{arrived} of {sent} packets from {source} got through")
+    wanted = {f"{node}/{interface}" for node, interface in _entrances(evidence.model)}
+    for place in sorted(wanted | {place for place, _, _ in shown}):
+        for case in NEVER_ABSENT:
+            for family in ("ipv4", "ipv6"):
+                if (place, case.value, family) not in shown:
+                    docket.lacks(f"{place}: a source of the kind '{case}' was not shown for {family}")
+    return docket.close(
+        f"{len(wanted)} peering interfaces let the peer's own sources through and no others: "
+        "not the cloud's, not bogons, not what nobody announces"
+    )
+
+
+def _place(trial: Trial) -> str:
+    return f"{trial.did.text('edge')}/{trial.did.text('interface')}"
+
+
+def _entrances(model: LabModel) -> set[tuple[str, str]]:
+    """Interfaces of the cloud's edges that sessions of connections stand on."""
+    cloud = model.cloud()
+    return {
+        (end.node, end.interface)
+        for session in connection_sessions(model)
+        for end in (session.left, session.right)
+        if cloud is not None and end.asn == cloud.asn and end.interface is not None
+    }
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "POL-25", "Route-server control", "policy", MAJOR,
@@ -127,6 +186,14 @@ CHECKS: tuple[Check, ...] = (
         no_route_server, judge_control,
         ("trial client-control per evidence.story_incident.Control, family and width of the client's AS: told, "
          "communities", "trace: UPDATE on the announcer's and on the client's session"),
+        Phase.INCIDENT,
+    ),
+    Check(
+        "SEC-03", "Anti-spoofing", "security", MAJOR,
+        "Packets with sources outside what the peer may announce, or with bogon sources, are dropped; its own pass.",
+        "MANRS action 2; BCP 38; RFC 8704 3.7", "crafted packets, at the edge's interface and at the host",
+        no_host_behind, judge_spoofing,
+        ("trial source-spoofed per peering interface, evidence.story_incident.Spoof and family: entered, arrived",),
         Phase.INCIDENT,
     ),
     Check(

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from verify_model import ISP, MEMBER, P4
+from verify_model import CLOUD, ISP, MEMBER, P4, lab
 from verify_row import Row
 from verify_scenario import Scenario, ns, path
 
 from peerlab.bgp.wire import MessageType
 from peerlab.evidence.events import PrefixEventRaised, StimulusApplied, StimulusObserved
-from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus
+from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus, Spoof
 
 PART = "203.0.113.0/26"
 HIJACKED = IncidentStimulus.HIJACKED
@@ -58,7 +58,7 @@ def hijacks(s: Scenario) -> None:
                 )
 
 
-def of_case(case: Hijack | Control, **saw: object) -> Callable[[Scenario], None]:
+def of_case(case: Hijack | Control | Spoof, **saw: object) -> Callable[[Scenario], None]:
     """Change what was observed of a case."""
 
     def change(s: Scenario) -> None:
@@ -73,7 +73,7 @@ def of_case(case: Hijack | Control, **saw: object) -> Callable[[Scenario], None]
     return change
 
 
-def without(case: Hijack | Control) -> Callable[[Scenario], None]:
+def without(case: Hijack | Control | Spoof) -> Callable[[Scenario], None]:
     """The case was never tried."""
 
     def change(s: Scenario) -> None:
@@ -131,7 +131,52 @@ def hidden(s: Scenario) -> None:
     of_case(Control.HIDDEN, told="")(s)
 
 
+SPOOFED = IncidentStimulus.SPOOFED
+ENTRANCES = sorted(
+    {(end.node, str(end.interface)) for session in lab().sessions if session.connection for end in (session.left,
+     session.right) if end.asn == CLOUD}
+)  # fmt: skip
+
+
+def spoofs(s: Scenario) -> None:
+    """Three packets of every kind at every peering interface; only the peer's own arrive."""
+    for edge, interface in ENTRANCES:
+        for number, case in enumerate(Spoof):
+            for source in (f"198.51.100.{number}", f"2001:db8:99::{number:x}"):
+                trial = f"{edge}/{interface} {case} {source}"
+                did: dict[str, object] = {
+                    "trial": trial,
+                    "edge": edge,
+                    "interface": interface,
+                    "case": case.value,
+                    "source": source,
+                    "destination": "192.0.2.99",
+                    "sent": 3,
+                }
+                saw: dict[str, object] = {"trial": trial, "entered": 3, "arrived": 3 if case is Spoof.OWN else 0}
+                s.trial(SPOOFED, "isp1", "", did, saw, at=580.0, until=582.0)
+
+
 INCIDENT_ROWS = (
+    Row(
+        "SEC-03",
+        spoofs,
+        breaks={
+            "a bogon gets through": of_case(Spoof.BOGON, arrived=3),
+            "one packet of the cloud's own gets through": of_case(Spoof.CLOUD, arrived=1),
+            "what nobody announces gets through": of_case(Spoof.NOBODY, arrived=3),
+            "another AS's source gets through": of_case(Spoof.OTHER, arrived=3),
+            "the peer's own packets are dropped": of_case(Spoof.OWN, arrived=0),
+        },
+        lacks={
+            "never tried": lambda s: s.untry(SPOOFED),
+            "no bogon was tried": without(Spoof.BOGON),
+            "nothing that may pass was tried": without(Spoof.OWN),
+            "one edge was not tried": lambda s: s.redo(SPOOFED, edge="ams1"),
+            "the packets did not even come in": of_case(Spoof.BOGON, entered=0),
+            "nobody counted": lambda s: s.resee(SPOOFED, arrived=None),
+        },
+    ),
     Row(
         "POL-25",
         control,
