@@ -5,6 +5,7 @@ from __future__ import annotations
 from peerlab.evidence.events import PrefixEventRaised
 from peerlab.evidence.story import Phase
 from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus, Spoof
+from peerlab.topology.model import LabModel, NodeKind
 from peerlab.verify.check import CRITICAL, MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
@@ -12,7 +13,6 @@ from peerlab.verify.origin import announced, family_of, require
 from peerlab.verify.reading import SECOND, Trial, answered, events
 from peerlab.verify.session import no_connection
 from peerlab.verify.session_trials import seen_trials
-from peerlab.topology.model import LabModel, NodeKind
 from peerlab.verify.subject import connection_sessions, service_prefixes
 from peerlab.verify.wire import routes, watched
 
@@ -101,8 +101,8 @@ def judge_control(evidence: Evidence) -> Judgement:
         if path != told:
             docket.lacks(f"{where}: the wire has path '{path}' for {prefix}, the client '{told}'")
         elif told != wanted:
-            what = f"AS{asn} is told {prefix} with path '{told}' instead of '{wanted}'; {asked} was asked"
-            docket.breaks(sent.at, where, what.replace("path ''", "no path").replace("of ''", "of nothing"), sent.message)
+            what = f"AS{asn} is told {prefix} with path {told or 'none'} instead of {wanted or 'none'}; {asked} asked"
+            docket.breaks(sent.at, where, what, sent.message)
         elif left:
             docket.breaks(sent.at, where, f"the server passes its own control community {left[0]} on", sent.message)
         else:
