@@ -71,7 +71,11 @@ def in_a_lab(one: Incident) -> str:
     """Who does what in a lab, or why nobody does."""
     if one.deed is None:
         return f"not staged: {one.why_not}"
-    return f"a {' or '.join(one.roles)} {one.deed}"
+    return f"{_article(' or '.join(one.roles))} {one.deed}"
+
+
+def _article(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
 def _print_played(played: Played) -> None:
@@ -81,7 +85,7 @@ def _print_played(played: Played) -> None:
     more = len(played.prefixes) - SHOWN
     path = f" with path {played.as_path}" if played.as_path else ""
     click.echo(
-        f"here: {played.actor}, a {played.role}, on {played.session}: "
+        f"here: {played.actor}, {_article(played.role)}, on {played.session}: "
         f"{prefixes}{f' and {more} more' if more > 0 else ''}{path}\n"
     )
     print_table(

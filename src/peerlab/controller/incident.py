@@ -175,6 +175,7 @@ def _stopped(lab: Lab, plan: IncidentPlan, seen: Snapshot) -> tuple[Judged, list
         return said is not None and attributes.asns()[-len(said.asns()) :] == said.asns()
 
     taken: list[str] = []
+    rejected: set[str] = set()
     others: list[str] = []
     arrived: set[str] = set()
     reasons: dict[tuple[str, str], set[str]] = {}
@@ -186,6 +187,7 @@ def _stopped(lab: Lab, plan: IncidentPlan, seen: Snapshot) -> tuple[Judged, list
                 if is_it(route.prefix, route.attributes):
                     arrived |= {route.prefix} if session == plan.by.session else set()
                     if not route.accepted:
+                        rejected.add(route.prefix)
                         reasons.setdefault((name, session), set()).add(route.reason)
     missing = len(wanted) - len(arrived)
     if missing:
@@ -198,8 +200,10 @@ def _stopped(lab: Lab, plan: IncidentPlan, seen: Snapshot) -> tuple[Judged, list
     stopped = at_cloud or reasons
     where = _few([f"{node} {session}" for node, session in stopped])
     why = _few(sorted({one for each in stopped.values() for one in each}))
-    if not stopped:
-        where, why = plan.by.edge, "another route is better there, and it went no further"
+    passed_over = sorted(wanted.keys() - rejected)
+    if passed_over:
+        how = f"{_few(passed_over)}: nobody rejects it, but its receivers have a better route"
+        where, why = where or plan.by.edge, f"{why}; {how}" if why else how
     return Judged(expectation=expectation, outcome=Outcome.PASS, where=where, why=why), others
 
 
