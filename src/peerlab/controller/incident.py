@@ -14,8 +14,9 @@ from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.observe import read_sessions
 from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import Provisioner
-from peerlab.evidence.events import Event, FaultCleared, FaultInjected, PrefixEventRaised
+from peerlab.evidence.events import Event, PrefixEventRaised, StimulusApplied, StimulusObserved
 from peerlab.evidence.snapshot import Snapshot
+from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.peering.incident import Deed, Incident
 from peerlab.peering.prefix_event import Alarm
 from peerlab.router.protocol import Announce, RefreshSession, SendRaw, Withdraw
@@ -70,8 +71,8 @@ async def play_incident(desk: Provisioner, incident: Incident) -> Played:
     await lab.wait_quiet()
     lab.listeners.append(heard)
     try:
-        lab.record(FaultInjected(at=now_ns(), fault="incident", target=plan.by.node, detail=incident.id))
         begun = now_ns()
+        lab.record(_applied(plan, begun))
         await _act(lab, plan)
         await lab.wait_quiet()
         if _is_alarming(plan):
@@ -82,12 +83,42 @@ async def play_incident(desk: Provisioner, incident: Incident) -> Played:
         seen, after = await lab.look(), await _sessions(lab)
     finally:
         await _undo(lab, plan)
-        lab.record(FaultCleared(at=now_ns(), fault="incident", target=plan.by.node))
         await lab.wait_quiet()
         lab.listeners.remove(heard)
         monitor.close()
     alarm = next((event for event in alarms if event.at >= begun), None)
-    return _judge(lab, plan, seen, alarm, begun, _gone(before, after))
+    played = _judge(lab, plan, seen, alarm, begun, _gone(before, after))
+    outcomes = {verdict.expectation: verdict.outcome.value for verdict in played.verdicts}
+    lab.record(
+        StimulusObserved(
+            at=now_ns(),
+            stimulus=IncidentStimulus.STAGED,
+            node=plan.by.node,
+            detail={"trial": incident.id, "session": plan.by.session, "verdicts": outcomes},
+        )
+    )
+    return played
+
+
+def _applied(plan: IncidentPlan, at: int) -> StimulusApplied:
+    """What no check may take for a fault of the lab: it is announced on purpose."""
+    return StimulusApplied(
+        at=at,
+        stimulus=IncidentStimulus.STAGED,
+        node=plan.by.node,
+        session=plan.by.session,
+        detail={
+            "trial": plan.incident.id,
+            "prefixes": list(_prefixes(plan)),
+            "as_path": plan.said[0].attributes.path_text() if plan.said else "",
+        },
+    )
+
+
+def _prefixes(plan: IncidentPlan) -> tuple[Prefix, ...]:
+    """What is announced, or withdrawn."""
+    announced = tuple(prefix for said in plan.said for prefix in said.prefixes)
+    return announced or ((plan.victim.prefix,) if plan.victim is not None else ())
 
 
 async def _act(lab: Lab, plan: IncidentPlan) -> None:
@@ -150,13 +181,12 @@ def _judge(
             why="went down meanwhile" if gone else "stayed up",
         )
     )
-    prefixes = tuple(p for said in plan.said for p in said.prefixes)
     return Played(
         incident=plan.incident,
         role=plan.role,
         actor=f"{plan.by.node} (AS{plan.by.asn})",
         session=plan.by.session,
-        prefixes=prefixes or ((plan.victim.prefix,) if plan.victim is not None else ()),
+        prefixes=_prefixes(plan),
         as_path=plan.said[0].attributes.path_text() if plan.said else "",
         verdicts=tuple(verdicts),
         believed_by=tuple(believed),
