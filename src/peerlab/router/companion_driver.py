@@ -108,8 +108,10 @@ class Driver(Protocol):
     title: str
     """What people call the daemon."""
 
-    quiet_for: float
-    """Seconds in which nothing may have stirred before the daemon counts as quiet: its own delays, and some."""
+    @property
+    def quiet_for(self) -> float:
+        """Seconds in which nothing may have stirred before the daemon counts as quiet: its own delays, and some."""
+        ...
 
     @property
     def ribs(self) -> RibViews:

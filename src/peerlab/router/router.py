@@ -26,8 +26,9 @@ from peerlab.daemons.router_config import ROUTER, router_json
 from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
-from peerlab.router.bfd import Liveness, strictly
+from peerlab.router.bfd import strictly
 from peerlab.router.bfd_gate import HELD_MOST, BfdGate
+from peerlab.router.bfd_thread import LivenessThread
 from peerlab.router.engine import Engine, Opens
 from peerlab.router.fib import Fib
 from peerlab.router.interior import Interior
@@ -71,7 +72,7 @@ class Router:
         self._engine = Engine(loop, self)
         self._validation = Validation(loop, config.caches, config.vrps, self._vrps_changed, self._tell_of_caches)
         self._gate = BfdGate()
-        self._liveness = Liveness(loop, self._bfd_changed, self.trouble)
+        self._liveness = LivenessThread(loop, self._bfd_changed, self.trouble)
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interior = (
             Interior(loop, config, self._next_hops_changed, self.trouble, tells_costs=False) if config.igp else None
