@@ -6,7 +6,9 @@ PeerlabError                exit 4   the lab broke (a process, the kernel, a tim
 ├── RuntimeFailure          exit 4   the kernel, a namespace or a process did not do what it was asked
 │   ├── Unsupported         exit 4   this machine or daemon cannot do it; says what is missing and how to mend it
 │   └── LabBroken           exit 4   a running lab lost its supervisor, its tap or its event log; nothing can go on
-└── TimedOut                exit 4   an awaited event did not come within its named timeout
+├── TimedOut                exit 4   an awaited event did not come within its named timeout
+├── BundleDamaged           exit 6   an evidence bundle is not what its manifest says, or no bundle at all
+└── BundleTooNew            exit 7   an evidence bundle has a format of a later peerlab
 WireError                   (bgp)    a BGP message is malformed; carries the NOTIFICATION code and subcode
 """
 
@@ -74,6 +76,22 @@ class TimedOut(PeerlabError):
         self.what = what
         self.seconds = seconds
         super().__init__(f"{what} did not happen within {seconds:g} s")
+
+
+class BundleDamaged(PeerlabError):
+    """An evidence bundle is not what its manifest says, or no bundle at all. Carries everything that is wrong."""
+
+    exit_code = 6
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class BundleTooNew(PeerlabError):
+    """An evidence bundle has a format that this peerlab does not know yet."""
+
+    exit_code = 7
 
 
 class WireError(Exception):

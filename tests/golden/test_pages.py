@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from golden_file import agree
+from test_checks import ROWS
 
 from peerlab.cli.main import cli
 from peerlab.cli.page import cli_page
 from peerlab.cli.story_page import STIMULI, rehearsal_page
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment
+from peerlab.report.check_page import checks_page
 from peerlab.topology.load import load_text
+from peerlab.verify.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -23,6 +26,10 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 def test_the_command_page_is_generated_from_the_commands() -> None:
     agree(DOCS / "cli.md", cli_page())
+
+
+def test_the_page_of_the_checks_is_generated_from_the_catalogue_and_the_mutations_of_its_tests() -> None:
+    agree(DOCS / "checks.md", checks_page(CATALOGUE, {row.check: tuple(row.breaks) for row in ROWS}))
 
 
 def test_the_rehearsal_page_is_generated_from_the_story() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from peerlab.bgp.attributes import PathAttributes
 from peerlab.bgp.ingress import Admission, Ingress
@@ -68,14 +68,24 @@ class AdjRibIn:
 
     def judge_anew(self) -> None:
         """Import policy changed: every route is admitted or rejected again, as it was received."""
+        self._judge(self._routes)
+
+    def judge_again(self, affected: Callable[[bytes], bool]) -> int:
+        """VRPs changed: the routes for these prefixes are judged again. Answers with how many they are."""
+        raws = [raw for raw in self._routes if affected(raw)]
+        self._judge(raws)
+        return len(raws)
+
+    def _judge(self, raws: Iterable[bytes]) -> None:
         by_attributes: dict[int, tuple[PathAttributes, list[bytes]]] = {}
-        for raw, (attributes, _) in self._routes.items():
+        for raw in raws:
+            attributes, _ = self._routes[raw]
             by_attributes.setdefault(id(attributes), (attributes, []))[1].append(raw)
-        for attributes, raws in by_attributes.values():
+        for attributes, alike in by_attributes.values():
             if self.ingress.looks_at_prefix:
-                self._admit_each(raws, attributes)
+                self._admit_each(alike, attributes)
             else:
-                self._apply(raws, self.ingress.admit(b"", attributes))
+                self._apply(alike, self.ingress.admit(b"", attributes))
 
     def begin_refresh(self) -> None:
         """The peer begins to send everything again (BoRR)."""

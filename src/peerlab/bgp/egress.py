@@ -6,7 +6,7 @@ export policy with RFC 8212's default, then what the kind of session asks for (R
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -58,21 +58,25 @@ class Egress:
         self._extended_next_hop = extended_next_hop
         self._reflector_clients = reflector_clients
         self._interned = interned
-        # By mark, then by the identity of the path: routes with the same attributes from one peer share one.
-        self._remembered: dict[int, dict[int, Offer]] = {}
+        # By mark or prefix, then by the identity of the path: routes with the same attributes from a peer share one.
+        self._remembered: dict[int | bytes, dict[int, Offer]] = {}
 
     def offer(self, raw: bytes, path: Path) -> Offer:
         """The answer for one path of one prefix."""
         policy = self._policy
-        mark = 0
+        mark, state = 0, None
+        key: int | bytes = 0
         if policy is not None and policy.looks_at_prefix:
-            mark = policy.mark(raw, path.attributes.origin_as())
-        remembered = self._remembered.get(mark)
+            key = mark = policy.mark(raw, path.attributes.origin_as())
+            if policy.asks_state:
+                # The origin to validate is known when the path is edited: the answer is this prefix's own.
+                key, state = raw, policy.effective_state(raw, self._config.local_as)
+        remembered = self._remembered.get(key)
         if remembered is None:
-            remembered = self._remembered[mark] = {}
+            remembered = self._remembered[key] = {}
         offer = remembered.get(id(path))
         if offer is None:
-            offer = remembered[id(path)] = self._judge(path, mark)
+            offer = remembered[id(path)] = self._judge(path, mark, state)
         return offer
 
     def is_closed(self) -> bool:
@@ -82,6 +86,14 @@ class Egress:
     def looks_at_prefix(self) -> bool:
         """Whether the answer for a path can differ from prefix to prefix."""
         return self._policy is not None and self._policy.looks_at_prefix
+
+    def asks_state(self) -> bool:
+        """Whether answers depend on origin validation."""
+        return self._policy is not None and self._policy.asks_state
+
+    def vrps_changed(self) -> None:
+        """What was remembered of origin validation is not so any more."""
+        self._remembered.clear()
 
     def forget(self, beyond: int) -> None:
         """Drop remembered answers when there are more than ``beyond``: most belong to paths long gone."""
@@ -93,7 +105,7 @@ class Egress:
         self._policy = policy
         self._remembered.clear()
 
-    def _judge(self, path: Path, mark: int) -> Offer:
+    def _judge(self, path: Path, mark: int, state: Callable[[PathAttributes], str] | None) -> Offer:
         reason = self._withheld(path)
         if reason is not None:
             return Offer(None, reason, path)
@@ -102,7 +114,7 @@ class Egress:
             # RFC 4271 section 5.1.4: a neighbouring AS's MED is not for third ones. Policy may set one of our own.
             attributes = msgspec.structs.replace(attributes, med=None)
         if self._policy is not None:
-            judgement = self._policy.judge(attributes, mark, path.source)
+            judgement = self._policy.judge(attributes, mark, path.source, state)
             if not judgement.accepted:
                 return Offer(None, judgement.statement, path)
             attributes, next_hop_self = judgement.attributes, judgement.next_hop_self

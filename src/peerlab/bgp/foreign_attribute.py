@@ -101,6 +101,22 @@ def _next_hop_capabilities(value: bytes) -> tuple[str, bool]:
     return _capability_tlvs(value[4 + value[3] :])
 
 
+_LABEL_INDEX, _LABEL_INDEX_OCTETS = 1, 7
+_prefix_sid_tlvs = _tlvs(1)
+
+
+def _prefix_sid(value: bytes) -> tuple[str, bool]:
+    """RFC 8669 section 3: TLVs; the label index (type 1) has 7 octets."""
+    problem = _prefix_sid_tlvs(value)
+    at = 0
+    while not problem[0] and at < len(value):
+        length = int.from_bytes(value[at + 1 : at + 3], "big")
+        if value[at] == _LABEL_INDEX and length != _LABEL_INDEX_OCTETS:
+            return f"a label index of {length} octets instead of {_LABEL_INDEX_OCTETS}", False
+        at += 3 + length
+    return problem
+
+
 FOREIGN: dict[int, Callable[[bytes], tuple[str, bool]]] = {
     AttributeType.PMSI_TUNNEL: _pmsi_tunnel,
     AttributeType.TUNNEL_ENCAPSULATION: _tunnel_encapsulation,
@@ -108,5 +124,5 @@ FOREIGN: dict[int, Callable[[bytes], tuple[str, bool]]] = {
     AttributeType.AIGP: _aigp,
     AttributeType.LINK_STATE: _tlvs(2),
     AttributeType.NEXT_HOP_CAPABILITIES: _next_hop_capabilities,
-    AttributeType.PREFIX_SID: _tlvs(1),
+    AttributeType.PREFIX_SID: _prefix_sid,
 }

@@ -13,6 +13,7 @@ from peerlab.bgp.communities import GRACEFUL_SHUTDOWN
 from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.decision import Path
 from peerlab.bgp.next_hop import NextHopView, Resolution
+from peerlab.bgp.origin_validation import route_origin
 from peerlab.bgp.policy import LearnedFrom
 from peerlab.bgp.policy_engine import CompiledPolicy
 from peerlab.bgp.role import leak_on_ingress, otc_on_ingress
@@ -68,7 +69,7 @@ class Ingress:
         """The answer for one route. Without ``looks_at_prefix`` it is the same for every ``raw``."""
         mark = 0
         if self._policy is not None and self.looks_at_prefix:
-            mark = self._policy.mark(raw, attributes.origin_as())
+            mark = self._policy.mark(raw, route_origin(attributes, self._config.local_as))
         remembered = self._remembered.get(mark)
         if remembered is None:
             remembered = self._remembered[mark] = {}
@@ -76,6 +77,10 @@ class Ingress:
         if admission is None:
             admission = remembered[id(attributes)] = self._judge(attributes, mark)
         return admission
+
+    def asks_state(self) -> bool:
+        """Whether answers depend on origin validation."""
+        return self._policy is not None and self._policy.asks_state
 
     def forget(self, beyond: int) -> None:
         """Drop remembered answers when there are more than ``beyond``: most belong to routes long gone."""
@@ -112,7 +117,7 @@ class Ingress:
         reason = self._ineligible(attributes)
         if reason is not None:
             return Admission(None, reason, attributes)
-        changed = attributes
+        changed, discard = attributes, False
         if self._ebgp and changed.local_pref is not None:
             # RFC 4271 section 5.1.5: from an external peer it must be ignored.
             changed = msgspec.structs.replace(changed, local_pref=None)
@@ -121,7 +126,7 @@ class Ingress:
             judgement = self._policy.judge(changed, mark, self._source)
             if not judgement.accepted:
                 return Admission(None, judgement.statement, attributes)
-            changed, statement = judgement.attributes, judgement.statement
+            changed, statement, discard = judgement.attributes, judgement.statement, judgement.discard
         elif self._ebgp:
             return Admission(None, NO_IMPORT_POLICY, attributes)
         if self._ebgp:
@@ -133,6 +138,7 @@ class Ingress:
             router_id=self._router_id,
             peer_address=self._config.peer_address,
             resolution=None if changed.next_hop is None else self.resolve(changed.next_hop),
+            blackhole=discard,
         )
         return Admission(path, statement, attributes)
 

@@ -178,7 +178,24 @@ class NextHopSelf(_Action, frozen=True, tag="next-hop-self"):
     """Announce with this speaker's own address as next hop."""
 
 
-Action = SetLocalPref | SetMed | AddCommunities | RemoveCommunities | Prepend | NextHopSelf
+class RemovePrivateAses(_Action, frozen=True, tag="remove-private-ases"):
+    """Take every private AS number (RFC 6996) out of the path."""
+
+
+class Discard(_Action, frozen=True, tag="discard"):
+    """Import side: packets to the prefix are dropped by this router (RFC 7999), whatever the next hop is."""
+
+
+Action = (
+    SetLocalPref
+    | SetMed
+    | AddCommunities
+    | RemoveCommunities
+    | Prepend
+    | NextHopSelf
+    | RemovePrivateAses
+    | Discard
+)
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

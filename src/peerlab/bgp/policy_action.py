@@ -8,7 +8,15 @@ import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Segment, SegmentType
 from peerlab.bgp.communities import matches, parse_community
-from peerlab.bgp.policy import Action, AddCommunities, Prepend, RemoveCommunities, SetLocalPref, SetMed
+from peerlab.bgp.policy import (
+    Action,
+    AddCommunities,
+    Prepend,
+    RemoveCommunities,
+    RemovePrivateAses,
+    SetLocalPref,
+    SetMed,
+)
 
 Change = Callable[[PathAttributes], PathAttributes]
 
@@ -30,6 +38,8 @@ def change_of(action: Action) -> Change:
         if times < 0:
             raise ValueError(f"an AS cannot be prepended {times} times")
         return lambda attributes: msgspec.structs.replace(attributes, as_path=prepended(attributes.as_path, asn, times))
+    if isinstance(action, RemovePrivateAses):
+        return lambda attributes: msgspec.structs.replace(attributes, as_path=_public(attributes.as_path))
     raise TypeError(f"{type(action).__name__} changes no attribute")
 
 
@@ -67,6 +77,19 @@ def _removing(action: RemoveCommunities) -> Change:
         )
 
     return change
+
+
+_PRIVATE = ((64512, 65534), (4200000000, 4294967294))
+"""RFC 6996."""
+
+
+def _public(path: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The path without private AS numbers; a segment of which nothing is left goes too."""
+    kept = [
+        Segment(one.kind, tuple(asn for asn in one.asns if not any(low <= asn <= high for low, high in _PRIVATE)))
+        for one in path
+    ]
+    return tuple(one for one in kept if one.asns)
 
 
 _LONGEST_SEGMENT = 255

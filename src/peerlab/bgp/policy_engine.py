@@ -7,14 +7,15 @@ and the same mark get the same answer, so whoever asks may remember it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
 
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix
 from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
-from peerlab.bgp.origin_validation import INVALID, NOT_FOUND, VALID, OriginValidator
-from peerlab.bgp.policy import Condition, LearnedFrom, NextHopSelf, Policy, PrefixIn, RpkiIs, Verdict
+from peerlab.bgp.origin_validation import INVALID, NOT_FOUND, VALID, OriginValidator, route_origin
+from peerlab.bgp.policy import Condition, Discard, LearnedFrom, NextHopSelf, Policy, PrefixIn, RpkiIs, Verdict
 from peerlab.bgp.policy_action import Change, change_of
 from peerlab.bgp.policy_condition import Test, attribute_test
 from peerlab.bgp.prefix_set import PrefixSet
@@ -26,19 +27,23 @@ DEFAULT_STATEMENT = "default"
 _MARKS = 1 << 17
 """Prefixes whose ranges are remembered per policy: sessions under one policy mostly hear the same ones."""
 
+_ROUTES = (NextHopSelf, Discard)
+"""Actions on the route beside its attributes."""
+
 _STATES = (NOT_FOUND, VALID, INVALID)
 
 
 class Judgement(msgspec.Struct, frozen=True):
     """What a policy made of a route. ``attributes`` are the changed ones; of a rejected route they mean nothing.
 
-    ``statement`` is the name of the statement that decided. ``next_hop_self``: the policy asked for it.
+    ``statement`` is the name of the statement that decided. ``next_hop_self``, ``discard``: the policy asked for it.
     """
 
     accepted: bool
     attributes: PathAttributes
     statement: str
     next_hop_self: bool = False
+    discard: bool = False
 
 
 class _Compiled(msgspec.Struct, frozen=True):
@@ -46,6 +51,8 @@ class _Compiled(msgspec.Struct, frozen=True):
     tests: tuple[Test, ...]
     changes: tuple[Change, ...]
     next_hop_self: bool
+    discard: bool
+    asks_state: bool
     verdict: Verdict
 
 
@@ -69,8 +76,10 @@ class CompiledPolicy:
                     _Compiled(
                         statement.name,
                         tuple(self._test(condition) for condition in statement.match),
-                        tuple(change_of(one) for one in statement.actions if not isinstance(one, NextHopSelf)),
+                        tuple(change_of(one) for one in statement.actions if not isinstance(one, _ROUTES)),
                         any(isinstance(one, NextHopSelf) for one in statement.actions),
+                        any(isinstance(one, Discard) for one in statement.actions),
+                        any(isinstance(one, RpkiIs) for one in statement.match),
                         statement.verdict,
                     )
                 )
@@ -82,6 +91,11 @@ class CompiledPolicy:
         self._statements = tuple(statements)
 
     @property
+    def asks_state(self) -> bool:
+        """Whether the answer can depend on origin validation."""
+        return self._asks_state
+
+    @property
     def looks_at_prefix(self) -> bool:
         """Whether the answer can differ between routes with the same attributes."""
         return bool(self._sets) or self._asks_state
@@ -89,7 +103,7 @@ class CompiledPolicy:
     def mark(self, raw: bytes, origin_as: int | None) -> int:
         """All that this policy wants to know of a prefix beyond its attributes; ``raw`` is its NLRI.
 
-        ``origin_as`` is that of the route as received (``PathAttributes.origin_as``).
+        ``origin_as`` is that of the route as received (``origin_validation.route_origin``).
         """
         mark = self._marks.get(raw)
         if mark is None:
@@ -103,10 +117,33 @@ class CompiledPolicy:
             mark |= _STATES.index(self._validator.state(raw, self._family, origin_as)) << len(self._sets)
         return mark
 
-    def judge(self, attributes: PathAttributes, mark: int, source: LearnedFrom) -> Judgement:
-        """Run the statements in order. Conditions see what the actions of earlier statements have changed."""
-        next_hop_self = False
+    def effective_state(self, raw: bytes, local_as: int) -> Callable[[PathAttributes], str]:
+        """The state of a route to be sent, under the origin that its receiver will see (RFC 8893 section 3).
+
+        That is the last AS of the path as it has become, or the session's own AS when nothing is left of it.
+        """
+
+        def state(attributes: PathAttributes) -> str:
+            return self._validator.state(raw, self._family, route_origin(attributes, local_as))
+
+        return state
+
+    def judge(
+        self,
+        attributes: PathAttributes,
+        mark: int,
+        source: LearnedFrom,
+        state: Callable[[PathAttributes], str] | None = None,
+    ) -> Judgement:
+        """Run the statements in order. Conditions see what the actions of earlier statements have changed.
+
+        With ``state`` the validation state is that of the attributes as they are at each statement, else the mark's.
+        """
+        next_hop_self = discard = False
         for statement in self._statements:
+            if state is not None and statement.asks_state:
+                bits = len(self._sets)
+                mark = mark & (1 << bits) - 1 | _STATES.index(state(attributes)) << bits
             for test in statement.tests:
                 if not test(attributes, mark, source):
                     break
@@ -114,10 +151,11 @@ class CompiledPolicy:
                 for change in statement.changes:
                     attributes = change(attributes)
                 next_hop_self = next_hop_self or statement.next_hop_self
+                discard = discard or statement.discard
                 if statement.verdict is not Verdict.NEXT:
                     accepted = statement.verdict is Verdict.ACCEPT
-                    return Judgement(accepted, attributes, statement.name, next_hop_self)
-        return Judgement(self._default, attributes, DEFAULT_STATEMENT, next_hop_self)
+                    return Judgement(accepted, attributes, statement.name, next_hop_self, discard)
+        return Judgement(self._default, attributes, DEFAULT_STATEMENT, next_hop_self, discard)
 
     def _test(self, condition: Condition) -> Test:
         if isinstance(condition, PrefixIn):

@@ -145,6 +145,6 @@ def _way(path: Path | None) -> tuple[Address, str] | bool:
     """
     if path is None:
         return False
-    if path.resolution is None:
+    if path.resolution is None or path.blackhole:
         return path.blackhole
     return path.resolution.gateway, path.resolution.interface

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from peerlab.bgp.attributes import Family
+from peerlab.bgp.attributes import Family, PathAttributes
 from peerlab.bgp.counters import SessionCounters
 from peerlab.bgp.decision import Path, decide
 from peerlab.bgp.nlri import nlri_text
+from peerlab.bgp.origin_validation import OriginValidator, route_origin
 from peerlab.bgp.peer import Peer
 from peerlab.bgp.rib import Rib
 from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
@@ -16,10 +17,13 @@ from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
 class RibView:
     """Reads RIBs in which every decision is made. Prefixes are raw NLRI; None asks for all."""
 
-    def __init__(self, node: str, peers: Mapping[str, Peer], ribs: Mapping[Family, Rib]) -> None:
+    def __init__(
+        self, node: str, peers: Mapping[str, Peer], ribs: Mapping[Family, Rib], validator: OriginValidator
+    ) -> None:
         self._node = node
         self._peers = peers
         self._ribs = ribs
+        self._validator = validator
 
     def adj_rib_in_pre(self, peer: Peer, raw: bytes | None) -> list[RouteFact]:
         """As received."""
@@ -52,9 +56,15 @@ class RibView:
                     best=path is not None and self._is_best(peer, one),
                     reason=admission.reason,
                     received_at=route[1],
+                    rpki=self._state(peer, one, route[0]),
                 )
             )
         return facts
+
+    def _state(self, peer: Peer, raw: bytes, attributes: PathAttributes) -> str:
+        if not self._validator.vrps:
+            return ""
+        return self._validator.state(raw, peer.config.family, route_origin(attributes, peer.config.local_as))
 
     def loc_rib(self, prefix: tuple[bytes, Family] | None) -> list[RouteFact]:
         """Every eligible path, winner first."""

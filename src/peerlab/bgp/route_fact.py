@@ -12,6 +12,7 @@ class RouteFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     In Adj-RIB-In, ``accepted`` and ``reason`` say what import policy did (statement name). In Loc-RIB ``best`` marks
     the winner and ``reason`` the decision step that eliminated a loser. In Adj-RIB-Out ``session`` is the receiver.
+    ``rpki`` is the origin validation state of a route as received, '' where there is nothing to validate against.
     """
 
     prefix: Prefix
@@ -22,6 +23,7 @@ class RouteFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     best: bool = False
     reason: str = ""
     received_at: int = 0
+    rpki: str = ""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

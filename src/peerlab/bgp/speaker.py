@@ -8,7 +8,8 @@ nanoseconds. Reading calls are always up to date, whether ``take()`` was called 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -25,10 +26,11 @@ from peerlab.bgp.ingress import Identity, Ingress
 from peerlab.bgp.negotiated import Negotiated
 from peerlab.bgp.next_hop import NextHopView, NoNextHops, Resolution
 from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
-from peerlab.bgp.origin_validation import OriginValidator
+from peerlab.bgp.origin_validation import OriginValidator, Vrp
 from peerlab.bgp.peer import Established, Peer
 from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.bgp.policy_table import PolicyTable
+from peerlab.bgp.prefix_set import PrefixSet
 from peerlab.bgp.reception import receive_updates
 from peerlab.bgp.rib import Rib
 from peerlab.bgp.rib_view import RibView
@@ -47,7 +49,8 @@ class BgpSpeaker:
     def __init__(self, config: RouterConfig, now: int) -> None:
         """Raises InputError when a peer names a policy that does not exist (``deny-all`` always does)."""
         self._config = config
-        self._policies = PolicyTable(config.policies, OriginValidator(config.vrps))
+        self._validator = OriginValidator(config.vrps)
+        self._policies = PolicyTable(config.policies, self._validator)
         self._view: NextHopView = NoNextHops()
         self._peers: dict[str, Peer] = {}
         self._reflector_clients: set[str] = set()
@@ -162,6 +165,26 @@ class BgpSpeaker:
             if up is not None and up.adj_rib_out is not None:
                 up.adj_rib_out.egress.set_policy(wanted_out)
                 up.adj_rib_out.look_at_everything()
+
+    def set_vrps(self, vrps: Iterable[Vrp], now: int) -> int:
+        """Validate origins by these payloads from now on. No session is reset: routes as they were received whose state
+        may be another one are judged again, and so is what was told. Answers with how many received routes that were.
+        """
+        changed = self._validator.replace(vrps)
+        if not changed:
+            return 0
+        touched = PrefixSet.covering(changed)
+        judged = 0
+        for peer in self._peers.values():
+            up, family = peer.up, peer.config.family
+            if up is None:
+                continue
+            if up.adj_rib_in.ingress.asks_state():
+                judged += up.adj_rib_in.judge_again(partial(touched.contains_raw, family=family))
+            if up.adj_rib_out is not None and up.adj_rib_out.egress.asks_state():
+                up.adj_rib_out.egress.vrps_changed()
+                up.adj_rib_out.look_at_everything()
+        return judged
 
     def add_peers(self, peers: Sequence[PeerConfig], policies: Mapping[str, Policy], now: int) -> None:
         """Configure more sessions. Raises InputError for an unknown policy or a session that exists."""
@@ -328,7 +351,7 @@ class BgpSpeaker:
         """The RIBs, with every decision made."""
         for rib in self._ribs.values():
             rib.settle()
-        return RibView(self._config.node, self._peers, self._ribs)
+        return RibView(self._config.node, self._peers, self._ribs, self._validator)
 
 
 _FORGET_BEYOND = 1 << 18
@@ -350,8 +373,8 @@ def _some_raw(prefix: Prefix | None) -> bytes | None:
 
 def _fib_change(family: Family, raw: bytes, path: Path | None) -> FibChange:
     """What the kernel has to do so that packets leave by this path."""
-    if path is None or (path.resolution is None and not path.blackhole):
-        return FibChange(family, raw, "remove")
-    if path.resolution is None:
+    if path is not None and path.blackhole:
         return FibChange(family, raw, "blackhole")
+    if path is None or path.resolution is None:
+        return FibChange(family, raw, "remove")
     return FibChange(family, raw, "unicast", path.resolution.gateway, path.resolution.interface)

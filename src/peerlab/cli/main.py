@@ -1,6 +1,7 @@
 """The ``peerlab`` command: groups together, errors for people, exit codes.
 
-Exit codes: 0 pass, 1 a check failed, 2 inconclusive, 3 bad input or a refusal, 4 the lab broke.
+Exit codes: 0 pass, 1 a check failed, 2 inconclusive, 3 bad input or a refusal, 4 the lab broke; of a replay besides:
+5 the verdicts differ, 6 the bundle is damaged or none, 7 it has a later format.
 """
 
 from __future__ import annotations
@@ -13,7 +14,25 @@ from collections.abc import Sequence
 import click
 
 from peerlab import __version__
-from peerlab.cli import fault, inside, labs, machine, operator, rehearse, routing, serve, trace
+from peerlab.cli import (
+    bundle,
+    catalogue,
+    fault,
+    hostile,
+    importing,
+    inside,
+    labs,
+    machine,
+    operator,
+    quarantine,
+    rehearse,
+    routing,
+    rpki,
+    serve,
+    sweep,
+    telemetry,
+    trace,
+)
 from peerlab.cli.output import wants_colour
 from peerlab.errors import InputError, PeerlabError
 from peerlab.topology.mistake import did_you_mean
@@ -24,14 +43,36 @@ DEBUG = "PEERLAB_DEBUG"
 """Environment variable that shows where an error of peerlab itself was raised."""
 
 SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
-    ("The rehearsal", rehearse.COMMANDS),
+    (
+        "The rehearsal",
+        (
+            *rehearse.COMMANDS,
+            *catalogue.COMMANDS,
+            *bundle.COMMANDS,
+            *sweep.COMMANDS,
+        ),
+    ),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
-    ("What was on the wires", trace.COMMANDS),
+    ("Whose routes they are", rpki.COMMANDS),
+    ("What was on the wires", (*trace.COMMANDS, *quarantine.COMMANDS)),
     ("Inside a node", inside.COMMANDS),
-    ("Breaking things", fault.COMMANDS),
-    ("Azure's API over a lab", (*serve.COMMANDS, *operator.COMMANDS)),
-    ("Without a lab", machine.COMMANDS),
+    ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS)),
+    (
+        "Azure's API over a lab",
+        (
+            *serve.COMMANDS,
+            *operator.COMMANDS,
+            *telemetry.COMMANDS,
+        ),
+    ),
+    (
+        "Without a lab",
+        (
+            *machine.COMMANDS,
+            *importing.COMMANDS,
+        ),
+    ),
 )
 """The commands in the order in which a person meets them."""
 
@@ -69,7 +110,7 @@ def cli(ctx: click.Context) -> None:
       peerlab up topologies/direct.yaml                         only a lab, to look around in
 
     Every command has an example: `peerlab COMMAND --help`. Exit codes: 0 pass, 1 a check failed, 2 inconclusive,
-    3 bad input or a refusal, 4 the lab broke.
+    3 bad input or a refusal, 4 the lab broke; `replay` has 5, 6 and 7 besides.
     """
     ctx.color = wants_colour()
 

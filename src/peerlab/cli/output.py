@@ -111,6 +111,15 @@ def save(path: Path, content: str | bytes) -> None:
         raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
 
 
+def append(path: Path, text: str) -> None:
+    """Add to the end of a file that the user named, made when it is not there. Raises InputError."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError([Problem(str(path), f"cannot be written ({error.strerror})", "name another file")]) from error
+
+
 def command_word() -> str:
     """How this command is called from here: ``peerlab`` when the shell finds it, else the path it was started by."""
     if shutil.which("peerlab") is not None:

@@ -15,8 +15,9 @@ _HEAD = """# The command line
 Generated from the commands' own help; `make golden` writes it anew.
 
 Exit codes of every command: **0** done (every check passed), **1** a check failed, **2** none failed but some are
-inconclusive, **3** bad input or a refusal, **4** the lab broke, **130** interrupted. Errors go to standard error, one
-line per problem: what is wrong, where, what to do.
+inconclusive, **3** bad input or a refusal, **4** the lab broke, **130** interrupted; of `replay` besides: **5** the
+verdicts differ from those stored, **6** the bundle is damaged or none, **7** its format is of a later peerlab. Errors
+go to standard error, one line per problem: what is wrong, where, what to do.
 
 A lab may be left out where only one runs. Names mistyped are guessed. Colour is for terminals and respects
 `NO_COLOR`. Labs keep their evidence under `$PEERLAB_STATE`, else `$XDG_STATE_HOME/peerlab`, else

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import click
 
-from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
+from peerlab.cli.bundle import content_of_lab, flush, kept_evidence, write_bundle
+from peerlab.cli.catalogue import checks_of_phases, phase_option
+from peerlab.cli.documents import Documents, document_options
+from peerlab.cli.labs import chosen_lab, chosen_topology, lab_argument, runtime_option, topology_argument
 from peerlab.cli.output import check_writable, columns, command_word, json_option, run, save, wants_colour
 from peerlab.cli.progress import Progress
+from peerlab.controller.configuration import keep_configurations
 from peerlab.controller.lab import Lab, now_ns
 from peerlab.controller.resumption import carry_on, take_up
 from peerlab.controller.storyline import SCENES
@@ -17,15 +21,13 @@ from peerlab.controller.storyline import rehearse as play_story
 from peerlab.errors import InputError, Problem
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.story import Phase
-from peerlab.evidence.trace import Trace
+from peerlab.report.bundle import Content
 from peerlab.report.exit_code import exit_code
 from peerlab.report.json import findings_json
-from peerlab.report.junit import junit_xml
 from peerlab.report.text import verdict_table
 from peerlab.runtime.namespaces import list_labs
-from peerlab.topology.load import load
 from peerlab.topology.mistake import did_you_mean
-from peerlab.verify.catalogue import CATALOGUE, judge_all
+from peerlab.verify.catalogue import CATALOGUE, asked_for, judge_all
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding
 
@@ -36,18 +38,22 @@ UP = "up"
 @click.command()
 @topology_argument
 @click.option("--name", help="Run it under another name than the topology's.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts as JUnit XML to this file.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Write all evidence and the verdicts to this zip.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts as JSON to this file.")
+@document_options
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end.")
+@runtime_option
 @click.option("--conformance", is_flag=True, help="Play the conformance scenes too: every check of the catalogue.")
 @click.option("--resume", is_flag=True, help="Carry on in the lab that a killed rehearsal has left running.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 def rehearse(
     topology: Path,
     name: str | None,
-    junit: Path | None,
+    bundle: Path | None,
     json_file: Path | None,
+    documents: Documents,
     keep: bool,
+    runtime: str | None,
     conformance: bool,
     resume: bool,
     verbose: bool,
@@ -58,12 +64,13 @@ def rehearse(
     broke.
 
     \b
-    Example:  peerlab rehearse topologies/peering-service.yaml --junit verdicts.xml
+    Example:  peerlab rehearse topologies/peering-service.yaml --bundle evidence.zip --html report.html
               peerlab rehearse topologies/peering-service.yaml --resume --keep
     """
-    model = load(topology)
-    for file in (junit, json_file):
+    model, text = chosen_topology(topology, runtime)
+    for file in (bundle, json_file):
         check_writable(file)
+    documents.check()
     began = time.monotonic()
     titles = {scene.phase.value: scene.title for scene in SCENES}
     progress = Progress(
@@ -76,14 +83,14 @@ def rehearse(
         if text not in titles.values():
             progress.note(text)
 
-    async def work() -> tuple[Lab, Evidence, tuple[Finding, ...]]:
+    async def work() -> tuple[Lab, Content, Evidence, tuple[Finding, ...]]:
         progress.begin(UP)
         try:
             if resume:
                 taken = await take_up(name or model.name, tell)
                 lab, story = taken.lab, carry_on(taken, conformance)
             else:
-                lab = await Lab.up(model, topology.read_text(), name)
+                lab = await Lab.up(model, text, name)
                 story = play_story(lab, tell, conformance)
         except BaseException:
             progress.end(ok=False)
@@ -92,6 +99,8 @@ def rehearse(
         lab.listeners.append(progress.hear)
         try:
             evidence, findings = await story
+            kept = await keep_configurations(lab) if keep or bundle or documents.html else {}
+            content = content_of_lab(lab, kept)
         except BaseException as failure:
             progress.end(ok=False)
             if not keep:
@@ -102,17 +111,19 @@ def rehearse(
             await lab.close()
         else:
             await lab.down()
-        return lab, evidence, findings
+        return lab, content, evidence, findings
 
-    lab, evidence, findings = run(work())
+    lab, content, evidence, findings = run(work())
     lab_name = lab.store.name
     click.echo()
     click.echo(verdict_table(findings, width=columns(), colour=wants_colour(), verbose=verbose))
     click.echo(f"{lab_name}: from nothing to the verdict in {time.monotonic() - began:.1f} s")
-    for file, text in ((junit, junit_xml(findings, lab_name)), (json_file, findings_json(findings, lab_name))):
-        if file is not None:
-            save(file, text)
-            click.echo(f"{file} is written")
+    if json_file is not None:
+        save(json_file, findings_json(findings, lab_name))
+        click.echo(f"{json_file} is written")
+    documents.write(content, evidence, findings, str(topology))
+    if bundle is not None:
+        write_bundle(bundle, content, evidence, findings)
     click.echo()
     if keep:
         click.echo(f"The lab is up. Try:  {command_word()} sessions {lab_name}")
@@ -141,9 +152,12 @@ def _somebody(evidence: Evidence) -> str:
 @click.command()
 @lab_argument
 @click.option("--id", "ids", multiple=True, help="Only this check; may be given several times.")
+@phase_option
 @click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
 @json_option
-def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+def check(
+    lab: str | None, ids: tuple[str, ...], phases: tuple[str, ...], verbose: bool, as_json: bool
+) -> None:
     """Judge a lab's evidence as it stands, running or not.
 
     Exit codes as of `rehearse`.
@@ -151,38 +165,26 @@ def check(lab: str | None, ids: tuple[str, ...], verbose: bool, as_json: bool) -
     \b
     Example:  peerlab check peering-service
               peerlab check peering-service --id POL-02 --verbose
+              peerlab check peering-service --phase policy
     """
     known = [one.id for one in CATALOGUE]
     unknown = [one for one in ids if one not in known]
     if unknown:
         raise InputError([Problem("--id", f"there is no check {one}", did_you_mean(one, known)) for one in unknown])
 
-    async def flushed(name: str) -> None:
-        held = await Lab.attach(name)
-        try:
-            await held.tap.flush()
-        finally:
-            await held.close()
-
     name = lab if lab and LabStore.exists(lab) else chosen_lab(lab)
     until = None
     if name in list_labs():
         until = now_ns()
-        run(flushed(name))
-    findings = judge_all(_kept(LabStore.open(name), until), ids or None)
+        run(flush(name))
+    evidence = kept_evidence(LabStore.open(name), until)
+    asked = {one.id for one in asked_for(evidence)} & {one.id for one in checks_of_phases(phases)}
+    findings = judge_all(evidence, asked | set(ids) if phases else ids or None)
     if as_json:
         click.echo(findings_json(findings, name))
     else:
         click.echo(verdict_table(findings, width=columns(), colour=wants_colour(), verbose=verbose))
     raise click.exceptions.Exit(exit_code(findings))
-
-
-def _kept(store: LabStore, until: int | None) -> Evidence:
-    """What a lab has shown, as it stands in its directory; the capture is complete up to ``until``, when known."""
-    captured = store.trace_path.read_bytes() if store.trace_path.exists() else b""
-    trace = Trace.from_pcapng(captured, store.widest(), until) if captured else Trace()
-    model = load(store.path / "topology.yaml")
-    return Evidence(model=model, events=store.log().read(), trace=trace, snapshots=store.snapshots())
 
 
 COMMANDS = (rehearse, check)

@@ -24,6 +24,9 @@ DEFAULT = {Family.IPV4: "0.0.0.0/0", Family.IPV6: "::/0"}
 TOO_SHORT = {Family.IPV4: "60.0.0.0/7", Family.IPV6: "2400::/18"}
 MARTIAN = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
 NO_EXPORT, NO_ADVERTISE = "65535:65281", "65535:65282"
+NOBODY = 112
+"""An AS number in nobody's as-set: AS112 belongs to no organisation (RFC 7534), and no bogon list has it."""
+
 SEGMENT = 255
 """AS numbers that fit one segment of an AS_PATH."""
 
@@ -54,6 +57,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 def refused(model: LabModel, by: Announcer, spare: Iterator[Prefix], foreign: int) -> Iterator[Row]:
     """Every announcement that a peer may not make. ``foreign`` is an AS that the lab does not use."""
     yield _row(by, "POL-05", "unregistered", (next(spare),))
+    yield _row(by, "POL-06", "origin outside the as-set", (next(spare),), (by.asn, NOBODY))
     yield _row(by, "POL-07", "bogon", _bogons(model, by.family))
     own = {known.asn for known in model.ases}
     for low, high, _ in BOGON_ASNS:
@@ -90,8 +94,9 @@ def foreign_first(by: Announcer, spare: Iterator[Prefix], foreign: int) -> Row:
 def accepted(by: Announcer, prefixes: list[Prefix], namespace: int) -> Iterator[Row]:
     """Announcements of registered prefixes, and what becomes of their attributes. ``namespace``: the edge's AS."""
     own, lent = f"{namespace}:123", "64999:77"
-    registered, scrubbed, kept_in, kept_here, preferred, weighed = prefixes
+    registered, of_as_set, scrubbed, kept_in, kept_here, preferred, weighed = prefixes
     yield _accept(by, "POL-05", "registered", registered)
+    yield _accept(by, "POL-06", "registered origin", of_as_set)
     yield _accept(by, "POL-17", "own and foreign", scrubbed, tuple(sorted((own, lent))))
     yield _accept(by, "POL-17", "NO_EXPORT", kept_in, (NO_EXPORT,))
     yield _accept(by, "POL-17", "NO_ADVERTISE", kept_here, (NO_ADVERTISE,))
@@ -99,7 +104,7 @@ def accepted(by: Announcer, prefixes: list[Prefix], namespace: int) -> Iterator[
     yield _accept(by, "POL-18", "MED", weighed, about={"med": 55}, med=55)
 
 
-REGISTERED = 6
+REGISTERED = 7
 """Prefixes that ``accepted`` needs."""
 
 

@@ -16,17 +16,20 @@ import msgspec
 
 from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
-from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
+from peerlab.controller.reconcile import CACHE_PROCESS, ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
+from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
 from peerlab.daemons.kinds import daemon_of
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
+    BfdStateChanged,
     Event,
     LabConverged,
     LabCreated,
     LabStopped,
     ProcessExited,
+    RouteChanged,
     RouterNotice,
     SessionStateChanged,
     SnapshotTaken,
@@ -37,7 +40,7 @@ from peerlab.evidence.store import LabStore
 from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.trace import Trace
 from peerlab.runtime.base import CELL, ProcessExit, Runtime
-from peerlab.runtime.namespaces import attach, start_cell
+from peerlab.runtime.machine import versions
 from peerlab.topology.model import LabModel
 
 ESTABLISH_WITHIN = 20.0
@@ -54,7 +57,7 @@ ROUTER_SOCKET = "router.sock"
 SUPERVISOR_PROCESS = "supervisor"
 """Name of the cell's first process in ``ProcessExited``; with it ended all of the lab."""
 
-LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, CACHE_PROCESS, TAP_PROCESS})
 """Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 T = TypeVar("T")
@@ -77,6 +80,8 @@ class Lab:
         self.snapshots: dict[str, Snapshot] = {}
         self.listeners: list[Callable[[Event], None]] = []
         self.tap = Wiretap(runtime, store.trace_path)
+        self.captured = b""
+        """The capture as ``trace`` last read it."""
         self._routers: dict[str, RouterClient] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._states: dict[tuple[str, str], str] = {}
@@ -97,7 +102,8 @@ class Lab:
         plan(model, Intent(), View())  # what no daemon can do is refused before anything exists
         store = LabStore.create(lab_name, topology_text, model)
         try:
-            runtime = await start_cell(lab_name, store.path)
+            store.save_versions(versions(node.kind.value for node in model.nodes if node.is_router))
+            runtime = await start_runtime(lab_name, store, model)
         except BaseException:
             store.remove_if_new()
             raise
@@ -123,8 +129,9 @@ class Lab:
         What is wanted of it beyond its model is not known yet: ``attached.attach_desk`` learns it from the event log.
         """
         store = LabStore.open(name)
-        runtime = await attach(name)
-        lab = cls(store.model(), runtime, store, store.log())
+        model = store.model()
+        runtime = await attach_runtime(name, store, model)
+        lab = cls(model, runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
         state = await runtime.observe()
@@ -215,7 +222,7 @@ class Lab:
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
-        event = msgspec.convert(notice, SessionStateChanged | RouterNotice)
+        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged)
         if isinstance(event, SessionStateChanged):
             self._states[node, event.session] = event.after
         self._record_unasked(event)
@@ -421,7 +428,8 @@ class Lab:
         """Everything captured up to now, decoded; ``model`` names the wires when the lab has had more than now."""
         complete_until = now_ns()
         await self.tap.flush()
-        return Trace.from_pcapng(self.store.trace_path.read_bytes(), model or self.model, until=complete_until)
+        self.captured = self.store.trace_path.read_bytes()
+        return Trace.from_pcapng(self.captured, model or self.model, until=complete_until)
 
     async def use_model(self, model: LabModel) -> None:
         """Work with a changed model from now on (an examiner was added); ``reconcile`` makes it so."""

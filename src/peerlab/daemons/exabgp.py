@@ -72,6 +72,10 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
         remarks.append(
             f"BGP role {peer.local_role.value}{strictly} (RFC 9234): ExaBGP has no word for it, peerlab adds it"
         )
+    if peer.bfd is not None:
+        strictly = ", no route before it is Up" if peer.bfd.strict else ""
+        timers = f"{peer.bfd.interval_ms} ms x {peer.bfd.multiplier}"
+        remarks.append(f"BFD {timers} (RFC 5880){strictly}: ExaBGP has none, peerlab adds it")
     if peer.max_prefix is not None:
         remarks.append(f"at most {peer.max_prefix} routes are taken, then Cease/1 (RFC 4486)")
     return {

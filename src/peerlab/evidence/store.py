@@ -3,7 +3,7 @@
 ``${PEERLAB_STATE}/LAB/``, else ``${XDG_STATE_HOME}/peerlab/LAB/``, else ``~/.local/state/peerlab/LAB/``::
 
     .peerlab-lab  topology.yaml  model.json  widest.json  events.jsonl  trace.pcapng  snapshots/LABEL.json
-    supervisor.log
+    versions.json  configurations/NODE/FILE  supervisor.log
 
 ``.peerlab-lab`` is our mark: a directory without it is never written to and never removed.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +22,10 @@ import msgspec
 from peerlab.errors import RefusedError, RuntimeFailure
 from peerlab.evidence.log import EventLog
 from peerlab.evidence.snapshot import Snapshot
+from peerlab.evidence.versions import Versions
 from peerlab.topology.model import LabModel
 
-Kind = TypeVar("Kind", LabModel, Snapshot)
+Kind = TypeVar("Kind", LabModel, Snapshot, Versions)
 
 MARK = ".peerlab-lab"
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
@@ -164,6 +166,25 @@ class LabStore:
             )
         self._write(f"snapshots/{snapshot.label}.json", msgspec.json.encode(snapshot))
 
+    def versions(self) -> Versions | None:
+        """With what the lab ran; None for a lab of a peerlab that did not write it down."""
+        return self._decode("versions.json", Versions) if (self.path / "versions.json").exists() else None
+
+    def save_versions(self, versions: Versions) -> None:
+        """Keeps with what the lab runs. Raises RuntimeFailure when the disk does not take it."""
+        self._write("versions.json", msgspec.json.encode(versions))
+
+    def configurations(self) -> dict[str, bytes]:
+        """The routers' own files (``NODE/FILE``) as last kept; empty when nobody has asked for them."""
+        place = self.path / "configurations"
+        found = sorted(path.relative_to(place).as_posix() for path in place.glob("*/*") if path.is_file())
+        return {name: self._read(f"configurations/{name}") for name in found}
+
+    def save_configurations(self, files: Mapping[str, bytes]) -> None:
+        """Keeps the routers' own files, in place of earlier ones. Raises RuntimeFailure as other writers do."""
+        for name, octets in files.items():
+            self._write(f"configurations/{name}", octets)
+
     def remove_if_new(self) -> None:
         """Removes the directory when this very object made it: the lab never came to be."""
         if self._new and self.path.is_dir():
@@ -186,7 +207,7 @@ class LabStore:
         target = self.path / name
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(octets)
             beside.replace(target)
         except OSError as failure:

@@ -77,6 +77,7 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     ``stage`` None means that no session is provisioned on the edge. ``bandwidth`` is asked for, in Mbps;
     ``provisioned_bandwidth`` is what carries traffic. ``wants_peering_service`` is a conversion under way.
+    ``needs_bfd``: it is for Voice, so its sessions exchange no route before their BFD is Up (spec 3.7).
     """
 
     identifier: str
@@ -88,6 +89,7 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     address_provider: SessionAddressProvider = SessionAddressProvider.PEER
     use_for_peering_service: bool = False
     wants_peering_service: bool = False
+    needs_bfd: bool = False
     facility_id: int = 0
     v4: FamilySession | None = None
     v6: FamilySession | None = None
@@ -187,6 +189,26 @@ class ServicePrefixRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         return self.state in (PrefixValidationState.VERIFIED, PrefixValidationState.WARNING)
 
 
+class MonitorTestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A reachability test of a Peering Service, by echo requests without a port. ``frequency`` in seconds."""
+
+    key: str
+    service: str
+    name: str
+    source_agent: str
+    destination: str
+    destination_port: int | None = None
+    frequency: int = 60
+
+
+class WorkspaceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The Log Analytics workspace of a subscription, which is its key. There is none behind it in a lab."""
+
+    key: str
+    workspace_id: str
+    secret: str
+
+
 class LegacyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A peering made out of band, waiting to be converted into a resource (spec 2.7)."""
 
@@ -196,3 +218,7 @@ class LegacyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     peering_location: str
     direct_type: DirectPeeringType | None = None
     connections: tuple[ConnectionRecord, ...] = ()
+
+    def connection(self, name: str) -> ConnectionRecord | None:
+        """The connection with this label or identifier."""
+        return next((c for c in self.connections if name in (c.label, c.identifier)), None)

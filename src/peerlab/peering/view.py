@@ -23,21 +23,25 @@ from peerlab.peering.peering_resource import (
     SubResource,
 )
 from peerlab.peering.peering_service import (
+    LogAnalyticsWorkspaceProperties,
     PeeringService,
     PeeringServicePrefix,
     PeeringServicePrefixProperties,
     PeeringServiceProperties,
     PeeringServiceSku,
 )
+from peerlab.peering.received_route import ConnectionMonitorTest, ConnectionMonitorTestProperties
 from peerlab.peering.record import (
     ConnectionRecord,
     FamilySession,
+    MonitorTestRecord,
     PeerAsnRecord,
     PeeringRecord,
     PeeringServiceRecord,
     RegisteredAsnRecord,
     RegisteredPrefixRecord,
     ServicePrefixRecord,
+    WorkspaceRecord,
 )
 from peerlab.peering.registration import (
     PeeringRegisteredAsn,
@@ -46,6 +50,7 @@ from peerlab.peering.registration import (
     RegisteredPrefixProperties,
 )
 from peerlab.peering.scope import PROVIDER
+from peerlab.peering.states import LEGACY
 
 SessionStates = Mapping[tuple[str, Family], SessionState]
 """What the routers report, by connection identifier and family; a session missing here is not up."""
@@ -130,8 +135,18 @@ def registered_asn_resource(record: RegisteredAsnRecord, peering: PeeringRecord)
     )
 
 
-def service_resource(record: PeeringServiceRecord) -> PeeringService:
-    """A peering service as published; without a backup location the internet is the backup."""
+def service_resource(
+    record: PeeringServiceRecord, workspace: WorkspaceRecord | None = None, agents: tuple[str, ...] = ()
+) -> PeeringService:
+    """A peering service as published; without a backup location the internet is the backup.
+
+    ``agents`` are connected to the subscription's workspace, where it has one.
+    """
+    written = None
+    if workspace is not None:
+        written = LogAnalyticsWorkspaceProperties(
+            workspace_id=workspace.workspace_id, key=workspace.secret, connected_agents=agents
+        )
     return PeeringService(
         location=record.region,
         sku=PeeringServiceSku(name=record.sku) if record.sku else None,
@@ -145,6 +160,7 @@ def service_resource(record: PeeringServiceRecord) -> PeeringService:
             provider_primary_peering_location=record.primary,
             provider_backup_peering_location=record.backup,
             provisioning_state=ProvisioningState.SUCCEEDED,
+            log_analytics_workspace_properties=written,
         ),
     )
 
@@ -169,6 +185,26 @@ def service_prefix_resource(
     )
 
 
+def monitor_test_resource(
+    record: MonitorTestRecord, service: PeeringServiceRecord, success: bool | None = None, path: tuple[str, ...] = ()
+) -> ConnectionMonitorTest:
+    """A connection monitor test as published; ``success`` is None until it has run."""
+    return ConnectionMonitorTest(
+        id=service.scope.id("peeringServices", service.name, "connectionMonitorTests", record.name),
+        name=record.name,
+        type=f"{PROVIDER}/peeringServices/connectionMonitorTests",
+        properties=ConnectionMonitorTestProperties(
+            source_agent=record.source_agent,
+            destination=record.destination,
+            destination_port=record.destination_port,
+            test_frequency_in_sec=record.frequency,
+            is_test_successful=success,
+            path=path,
+            provisioning_state=ProvisioningState.SUCCEEDED,
+        ),
+    )
+
+
 def _direct(record: ConnectionRecord, states: SessionStates) -> DirectConnection:
     return DirectConnection(
         bandwidth_in_mbps=record.bandwidth,
@@ -177,17 +213,22 @@ def _direct(record: ConnectionRecord, states: SessionStates) -> DirectConnection
         use_for_peering_service=record.use_for_peering_service,
         microsoft_tracking_id=record.tracking_id,
         peering_db_facility_id=record.facility_id,
-        connection_state=ConnectionState(record.state),
+        connection_state=_shown(record.state),
         bgp_session=_session(record, states),
         connection_identifier=record.identifier,
         error_message=record.error,
     )
 
 
+def _shown(state: str) -> ConnectionState:
+    """A connection that was made out of band carries traffic, so it is listed as Active (spec 2.7)."""
+    return ConnectionState.ACTIVE if state == LEGACY else ConnectionState(state)
+
+
 def _exchange(record: ConnectionRecord, states: SessionStates) -> ExchangeConnection:
     return ExchangeConnection(
         peering_db_facility_id=record.facility_id,
-        connection_state=ConnectionState(record.state),
+        connection_state=_shown(record.state),
         bgp_session=_session(record, states),
         connection_identifier=record.identifier,
         error_message=record.error,

@@ -11,33 +11,38 @@ from __future__ import annotations
 import ipaddress
 import sys
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
-from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
 from peerlab.router.companion_child import Child
-from peerlab.router.companion_driver import Driver, Shown, Watching
+from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
-from peerlab.router.loop import READ, Loop
+from peerlab.router.loop import READ, Loop, Timer
 from peerlab.router.rib_views import RibViews
+from peerlab.router.route_watch import RouteWatch
 from peerlab.topology.model import NodeKind
 
-Listener = Callable[[SessionStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
 
 POKE_EVERY = 0.02
 """Seconds between looks at a daemon that somebody waits for."""
 
 QUIET_POKES = 3
 """Questions in a row after which a daemon must have neither moved nor said anything to count as quiet."""
+
+WATCH_EVERY = 0.5
+"""Seconds between looks at watched prefixes: a daemon tells nobody when a route changes."""
 
 _BGP_PORT = 179
 
@@ -52,6 +57,8 @@ class _Record(msgspec.Struct):
     reason: str = ""
     end_of_rib: bool = False
     shut: bool = False
+    bfd: str = "Down"
+    bfd_since: int = 0
 
 
 class Companion:
@@ -70,11 +77,13 @@ class Companion:
         self._activity = 0
         self._seen: Hashable = None
         self._stirred_at = loop.now()
+        self._next_look: Timer | None = None
         self._write()
         self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
         self._driver = make(self)
+        self._watch = RouteWatch(config.node, self._driver.ribs, lambda: self.config.peers)
         self._driver.start()
         for child in self._driver.children:
             loop.watch(child.output, READ, lambda _, child=child: self._said_something(child))  # type: ignore[misc]
@@ -207,6 +216,15 @@ class Companion:
             )
         )
 
+    def bfd_moved(self, session: str, before: str, after: str, at: int) -> None:
+        """The session's BFD went from one state to another."""
+        record = self._records.get(session)
+        if record is not None and record.config.bfd is not None:
+            record.bfd, record.bfd_since = after, at
+            self._listener(
+                BfdStateChanged(at=at, node=self.config.node, session=session, before=before, after=after)
+            )
+
     # what people ask
 
     def sessions(self) -> list[SessionFact]:
@@ -225,6 +243,11 @@ class Companion:
     def has_end_of_rib(self, session: str) -> bool:
         """Whether the session is Established and its peer has sent End-of-RIB."""
         return self.is_established(session) and self._record(session).end_of_rib
+
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        record = self._record(session)
+        return record.config.bfd is not None and record.bfd == "Up"
 
     def _record(self, session: str | None) -> _Record:
         record = self._records.get(session or "")
@@ -253,6 +276,7 @@ class Companion:
             last_error=record.reason or shown.last_error,
             import_policy=config.import_policy,
             export_policy=config.export_policy,
+            bfd=_bfd_fact(record, shown.bfd),
         )
         if shown.state != "Established":
             return fact
@@ -288,6 +312,27 @@ class Companion:
             self._write()
             raise
 
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset."""
+        changed = (msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers)
+        self.configure(msgspec.structs.replace(self.config, peers=tuple(changed)))
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now."""
+        return self._driver.validation()
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these RPKI caches from now on. Raises Unsupported for what the daemon cannot be told."""
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """No daemon here can put one BFD session into AdminDown. Raises RefusedError."""
+        raise RefusedError(
+            "StimulusUnsupported",
+            f"{self.config.node} runs {self.title}, which cannot put one BFD session into AdminDown; "
+            "let the other end do it",
+        )
+
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown (Cease/2), or reset (Cease/4), with a text for the peer (RFC 9003)."""
         record = self._record(session)
@@ -314,6 +359,24 @@ class Companion:
         """Ask the peer for its routes again. Raises RefusedError when the daemon or the peer cannot."""
         self._record(session)
         self._driver.refresh(session)
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on, at most ``WATCH_EVERY`` late."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        for held in self._watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
+        self._next_look = self._loop.after(WATCH_EVERY, self._look)
+
+    def _look(self) -> None:
+        if self._has_ended or self._watch.is_idle:
+            return
+        try:
+            for change in self._watch.look(time.time_ns()):
+                self._listener(change)
+        except PeerlabError as failure:
+            self.trouble(f"watched prefixes cannot be read: {failure}")
+        self._next_look = self._loop.after(WATCH_EVERY, self._look)
 
     def originate(self, prefix: Prefix, attributes: PathAttributes) -> None:
         """Originate a prefix with these attributes. Raises Unsupported for what the daemon cannot originate."""
@@ -344,6 +407,17 @@ class Companion:
         daemon = daemon_of(NodeKind(config.kind))
         for name, text in daemon.files(config, self.shut_sessions, self._originated).items():
             _replace(self.directory / name, text)
+
+
+def _bfd_fact(record: _Record, shown: ShownBfd | None) -> BfdFact | None:
+    if record.config.bfd is None:
+        return None
+    fact = BfdFact(state=record.bfd, since=record.bfd_since, config=record.config.bfd)
+    if shown is None:
+        return fact
+    return msgspec.structs.replace(
+        fact, state=shown.state, interval_ms=shown.interval_ms, detection_ms=shown.detection_ms
+    )
 
 
 def _replace(path: Path, text: str) -> None:

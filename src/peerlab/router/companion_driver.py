@@ -14,14 +14,23 @@ import msgspec
 
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.daemons.origination import Origination
+from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.rib_views import RibViews
+
+
+class ShownBfd(msgspec.Struct, frozen=True, kw_only=True):
+    """BFD of a session as the daemon shows it: state under RFC 5880's name, sending interval and detection time."""
+
+    state: str
+    interval_ms: int = 0
+    detection_ms: int = 0
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the daemon shows it, in this laboratory's words. ``state`` is RFC 4271's; times are seconds.
 
-    ``received`` counts routes before import policy, ``accepted`` after it.
+    ``received`` counts routes before import policy, ``accepted`` after it. ``bfd`` is None where there is none yet.
     """
 
     state: str
@@ -34,6 +43,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     advertised: int = 0
     last_error: str = ""
+    bfd: ShownBfd | None = None
 
 
 class Watching(Protocol):
@@ -66,6 +76,10 @@ class Watching(Protocol):
 
     def moved(self, session: str, state: str, at: int) -> None:
         """The session's FSM is in this state (RFC 4271 section 8.2.2) now; nothing happens when it was already."""
+        ...
+
+    def bfd_moved(self, session: str, before: str, after: str, at: int) -> None:
+        """The session's BFD went from one state to another (AdminDown, Down, Init, Up)."""
         ...
 
     def because(self, session: str, reason: str) -> None:
@@ -127,6 +141,10 @@ class Driver(Protocol):
 
     def shown(self) -> Mapping[str, Shown]:
         """Every session."""
+        ...
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now (RFC 6811)."""
         ...
 
     def shut(self, session: str, communication: str) -> None:

@@ -27,7 +27,7 @@ from peerlab.bgp.open import Open, decode_open
 from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router.engine_listening import Listening
 from peerlab.router.engine_session import SessionPeer, take_over
-from peerlab.router.loop import WRITE, Loop, Timer
+from peerlab.router.loop import READ, WRITE, Loop, Timer
 
 SUPPORTED = ("5.0.15",)
 """Releases of ExaBGP whose inside the contract test has been run against."""
@@ -143,7 +143,7 @@ class Engine:
         for peer, neighbor in chosen:
             self._driven[peer.session] = _Driven(SessionPeer(neighbor, self, peer, self))
         for peer, _ in chosen:
-            if peer.passive:
+            if peer.passive or peer.listening:
                 self._listening.listen(self._driven[peer.session].peer)
         for peer, _ in chosen:
             self._run_soon(peer.session)
@@ -177,7 +177,8 @@ class Engine:
         self._run_soon(session)
 
     def _passive_peers(self) -> list[SessionPeer]:
-        return [driven.peer for driven in self._driven.values() if driven.peer.config.passive]
+        peers = (driven.peer for driven in self._driven.values())
+        return [peer for peer in peers if peer.config.passive or peer.config.listening]
 
     def _known(self, session: str) -> _Driven:
         driven = self._driven.get(session)
@@ -304,6 +305,22 @@ class Engine:
         if driven is not None and driven.descriptor != -1:
             self._loop.unwatch(driven.descriptor)
             driven.descriptor = -1
+
+    def rival_came(self, peer: SessionPeer, descriptor: int) -> None:
+        """A second connection of a session waits."""
+        self._loop.watch(descriptor, READ, lambda _: self._rival_ready(peer))
+
+    def rival_goes(self, peer: SessionPeer, descriptor: int) -> None:
+        """It waits no longer: it is about to be closed, or has become the session's own."""
+        self._loop.unwatch(descriptor)
+
+    def refuse(self, steps: Iterable[Any]) -> None:
+        """Write a refusal to a connection that is about to be closed."""
+        self.schedule("", "", steps)
+
+    def _rival_ready(self, peer: SessionPeer) -> None:
+        peer.rival_ready()
+        self._run_soon(peer.config.session)
 
     def _complaint(self, message: Any, source: str = "", level: str = "") -> None:
         self._sink.trouble(f"ExaBGP: {message() if callable(message) else message}")

@@ -7,8 +7,11 @@ other message. What is written waits in a buffer of its own session, so a peer t
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import struct
+import termios
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -91,6 +94,7 @@ class SessionProtocol(Protocol):  # type: ignore[misc]
         self._outbox: deque[bytes] = deque()
         self._chunk = b""
         self._chunk_sent = 0
+        self._written = 0
 
     def close(self, reason: str = "") -> None:
         """Lets the loop forget the socket before it is closed: its number may be another's a moment later."""
@@ -124,6 +128,12 @@ class SessionProtocol(Protocol):  # type: ignore[misc]
         return Notify(error.code, error.subcode, error.data)
 
     # reading
+
+    def feed(self, octets: bytes) -> None:
+        """Octets that the peer has sent before this protocol took the connection over."""
+        frames, consumed = framing.split(octets)
+        self._frames.extend(frames)
+        self._partial = octets[consumed:]
 
     def read_message(self) -> Iterator[Any]:
         """Every message that has come, for ExaBGP; a NOP when there is none. Never ends by itself."""
@@ -196,6 +206,27 @@ class SessionProtocol(Protocol):  # type: ignore[misc]
         """Whether octets wait for room in the socket."""
         return bool(self._outbox) or self._chunk_sent < len(self._chunk)
 
+    def delivered(self) -> int:
+        """Octets that the peer's TCP has acknowledged so far."""
+        return self._written - self._unacknowledged()
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether the peer's TCP still has to acknowledge anything."""
+        return self.is_writing or self._unacknowledged() > 0
+
+    def _unacknowledged(self) -> int:
+        """Octets in the kernel's send queue (SIOCOUTQ, tcp(7))."""
+        try:
+            answer = fcntl.ioctl(self.connection.io.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, AttributeError, ValueError):
+            return 0
+        return int(struct.unpack("=i", answer)[0])
+
+    def abort(self) -> None:
+        """Make the coming close a reset: what waits in the kernel for a peer that takes nothing is thrown away."""
+        self.connection.io.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+
     def write(self, message: Any, negotiated: Any = None) -> Iterator[bool]:
         """ExaBGP's way to write a message: queued behind what is there, never waits."""
         self.enqueue([message.message(negotiated)])
@@ -232,7 +263,9 @@ class SessionProtocol(Protocol):  # type: ignore[misc]
             while self.is_writing:
                 if self._chunk_sent == len(self._chunk):
                     self._next_chunk()
-                self._chunk_sent += self.connection.io.send(memoryview(self._chunk)[self._chunk_sent :])
+                taken = self.connection.io.send(memoryview(self._chunk)[self._chunk_sent :])
+                self._chunk_sent += taken
+                self._written += taken
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, AttributeError) as error:

@@ -18,13 +18,22 @@ from exabgp.bgp.message import _NOP, NOP, KeepAlive, Notify
 from exabgp.bgp.timer import ReceiveTimer
 from exabgp.environment import getenv
 from exabgp.reactor.keepalive import KA
-from exabgp.reactor.network.error import NetworkError
+from exabgp.reactor.network.error import LostConnection, NetworkError
 from exabgp.reactor.network.tcp import set_minimum_ttl, set_sending_ttl
 from exabgp.reactor.peer import ACTION, Peer
 
 from peerlab.bgp.config import PeerConfig
-from peerlab.bgp.notification import ADMINISTRATIVE_SHUTDOWN, CEASE, HOLD_TIMER_EXPIRED, PEER_DECONFIGURED, Notification
+from peerlab.bgp.notification import (
+    ADMINISTRATIVE_SHUTDOWN,
+    CEASE,
+    COLLISION,
+    HOLD_TIMER_EXPIRED,
+    PEER_DECONFIGURED,
+    Notification,
+)
+from peerlab.errors import WireError
 from peerlab.router.engine_protocol import SessionProtocol, connection_progress, start_connection
+from peerlab.router.engine_rival import Rival
 from peerlab.router.loop import READ, WRITE
 
 RETRY_SECONDS = 0.075
@@ -39,6 +48,8 @@ ATTEMPT_SECONDS = (0.1, 0.2, 0.4, 1.0)
 A refusal cannot be seen on a session with MD5 (the RST has no signature), so the first attempts are short.
 """
 DEFAULT_HOP_LIMIT = 64
+SEND_HOLD_SECONDS = 480.0
+"""Default of RFC 9687 section 6: the greater of eight minutes and twice the hold time."""
 OPEN_SECONDS = 10
 """How long a peer may take from TCP to its OPEN."""
 
@@ -60,6 +71,9 @@ class Owner(Protocol):
     def updates_came(self, peer: SessionPeer, bodies: list[bytes]) -> None: ...
     def refresh_came(self, peer: SessionPeer, body: bytes) -> None: ...
     def descriptor_closes(self, peer: SessionPeer) -> None: ...
+    def rival_came(self, peer: SessionPeer, descriptor: int) -> None: ...
+    def rival_goes(self, peer: SessionPeer, descriptor: int) -> None: ...
+    def refuse(self, steps: Any) -> None: ...
 
 
 class _State(FSM):  # type: ignore[misc]
@@ -98,6 +112,28 @@ class HoldTimer(ReceiveTimer):  # type: ignore[misc]
                 raise Notify(self.code, self.subcode, self.message)
             return True
         return bool(message.TYPE != KeepAlive.TYPE)
+
+
+class SendHold:
+    """The SendHoldTimer (RFC 9687 section 4): how long nothing has got through to the peer.
+
+    What counts is what the peer's TCP acknowledges, not what the own kernel takes, which holds hours of KEEPALIVEs.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._delivered = -1
+        self._since = 0.0
+
+    def expires(self, proto: SessionProtocol) -> float | None:
+        """When the time is up if nothing more gets through: wall clock seconds; None while nothing waits."""
+        if not proto.is_delivering:
+            self._delivered = -1
+            return None
+        delivered = proto.delivered()
+        if delivered != self._delivered:
+            self._delivered, self._since = delivered, time.time()
+        return self._since + self.seconds
 
 
 class _Retry:
@@ -150,6 +186,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """Why there is no TCP connection yet, in words."""
         self._ending: BaseException | None = None
         self._connecting: Any = None
+        self._rival: Rival | None = None
+        self._send_hold = SendHold(config.send_hold_time or max(SEND_HOLD_SECONDS, 2 * config.hold_time))
         self._wake = 0.0
         self.generator: Any = None
         self.recv_timer: Any
@@ -221,6 +259,10 @@ class SessionPeer(Peer):  # type: ignore[misc]
         keepalive = self.proto.keepalive_timer
         if keepalive is not None and keepalive.keepalive:
             timers.append(keepalive.last_sent + keepalive.keepalive)
+        if self.is_established:
+            expires = self._send_hold.expires(self.proto)
+            if expires is not None:
+                timers.append(expires)
         return min(timers) if timers else None
 
     def _may_not_start(self) -> bool:
@@ -259,6 +301,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
 
     def run(self) -> int:
         """One step. ACTION.NOW asks for the next one soon, ACTION.LATER for one when something happened."""
+        if self.is_established:
+            self._check_send_hold()
         if self.generator is None:
             if self._may_not_start() or (self.proto is None and self._delay.backoff()):
                 return int(ACTION.LATER)
@@ -269,8 +313,19 @@ class SessionPeer(Peer):  # type: ignore[misc]
             self.generator = None
             return int(ACTION.LATER)
 
+    def _check_send_hold(self) -> None:
+        """RFC 9687 section 4.3: without a NOTIFICATION, which could not get through either."""
+        expires = self._send_hold.expires(self.proto)
+        if expires is not None and time.time() >= expires:
+            words = f"send hold timer expired: nothing got through to the peer for {self._send_hold.seconds:g} s"
+            self.proto.abort()
+            self.end(LostConnection(words), words)
+
     def handle_connection(self, connection: Any) -> Any:
-        """An incoming connection: ExaBGP's rules, and none while the session is shut or its link is down."""
+        """An incoming connection: ExaBGP's rules, and none while the session is shut or its link is down.
+
+        Beside a connection on which an OPEN was sent it waits for its own OPEN (RFC 4271 section 6.8).
+        """
         if self._may_not_start():
             return connection.notification(6, 5, "")
         if self.config.gtsm:
@@ -278,7 +333,51 @@ class SessionPeer(Peer):  # type: ignore[misc]
         else:  # the listening socket may speak for others that do
             set_sending_ttl(connection.io, connection.afi, connection.peer, DEFAULT_HOP_LIMIT)
         self._abandon_connecting()
+        if self.proto is not None and self.fsm.state in (FSM.OPENSENT, FSM.OPENCONFIRM) and self._rival is None:
+            self._rival = Rival(connection)
+            self.owner.rival_came(self, self._rival.descriptor())
+            return None
         return super().handle_connection(connection)
+
+    def rival_ready(self) -> None:
+        """The second connection has something to read: with the peer's OPEN it is decided which one stays."""
+        rival = self._rival
+        if rival is None:
+            return
+        try:
+            remote = rival.identifier()
+        except OSError:
+            self._drop_rival()
+            return
+        except WireError as error:
+            self._drop_rival(error.code, error.subcode)
+            return
+        if remote is None:
+            return
+        own = int.from_bytes(self.neighbor["router-id"].pack(), "big")
+        if self.is_established or remote < own:
+            self._drop_rival(CEASE, COLLISION)
+        else:  # closing the first connection hands the session to the second
+            self.end(Notify(CEASE, COLLISION, b""), "the peer has the higher identifier, its connection stays")
+
+    def _drop_rival(self, code: int = 0, subcode: int = 0) -> None:
+        rival, self._rival = self._rival, None
+        if rival is None:
+            return
+        self.owner.rival_goes(self, rival.descriptor())
+        if code:
+            self.owner.refuse(rival.connection.notification(code, subcode, ""))
+        rival.connection.close()
+
+    def _adopt_rival(self) -> None:
+        """The session's own connection is gone: the one that waited takes its place."""
+        rival, self._rival = self._rival, None
+        if rival is None:
+            return
+        self.owner.rival_goes(self, rival.descriptor())
+        self.proto = SessionProtocol(self).accept(rival.connection)
+        self.proto.feed(rival.octets)
+        self._delay.reset()
 
     def _connect(self) -> Iterator[int]:
         """Attempts until one succeeds. The FSM stays in Connect (RFC 4271 section 8.2.2, event 9)."""
@@ -358,6 +457,10 @@ class SessionPeer(Peer):  # type: ignore[misc]
         self.recv_timer = None
         super()._close(message, error)
         self._ending = None
+        if self._may_not_start():
+            self._drop_rival()
+        else:
+            self._adopt_rival()
 
 
 def _innermost(error: Exception) -> str:

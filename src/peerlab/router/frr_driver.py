@@ -14,10 +14,12 @@ from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.effects import FibChange
 from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
+from peerlab.bgp.origin_validation import digest
 from peerlab.daemons.frr import BMP_PORT, Configuration, structure
 from peerlab.daemons.frr_change import commands
 from peerlab.daemons.frr_reply import FrrSession, received_count, sessions
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
+from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.bmp_station import BmpStation
 from peerlab.router.companion_child import START_WITHIN, Child
 from peerlab.router.companion_driver import Shown, Watching
@@ -62,6 +64,10 @@ class FrrDriver:
     def quiet_for(self) -> float:
         """bgpd lets changed prefixes lie for 50 ms, and for 100 ms what a new session or policy makes it announce."""
         return LONG_QUIET if time.monotonic() < self._announces_until else SHORT_QUIET
+
+    def validation(self) -> ValidationFact:
+        """Debian's FRR has no origin validation: everything is not-found."""
+        return ValidationFact(digest=digest(()))
 
     @property
     def ribs(self) -> RibViews:

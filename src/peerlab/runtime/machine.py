@@ -15,11 +15,13 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
+from peerlab import __version__
+from peerlab.evidence.versions import Versions
 from peerlab.runtime import rtnetlink, shaping
 from peerlab.runtime.base import derived_mac
 from peerlab.runtime.enclosure import APPARMOR, enter_namespaces
@@ -27,7 +29,7 @@ from peerlab.runtime.impairment import NETLINK_NETFILTER
 from peerlab.runtime.kernel import CLONE_NEWNET, unshare
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
 
-__all__ = ["Fact", "examine", "kernel_facts"]
+__all__ = ["Fact", "examine", "kernel_facts", "versions"]
 
 TRY_SECONDS = 20.0
 VERSION_SECONDS = 10.0
@@ -77,7 +79,8 @@ _DAEMONS = (
 
 def examine() -> tuple[Fact, ...]:
     """Everything, in the order in which a person wants to read it."""
-    return (_python(), _kernel_version(), *_user_namespaces(), *_in_namespaces(), _exabgp(), *map(_daemon, _DAEMONS))
+    programs = (_exabgp(), *map(_daemon, _DAEMONS), _engine())
+    return (_python(), _kernel_version(), *_user_namespaces(), *_in_namespaces(), *programs)
 
 
 def _python() -> Fact:
@@ -235,6 +238,35 @@ def _daemon(daemon: _Daemon) -> Fact:
         version = _VERSION.search(words)
         return Fact(daemon.name, True, f"{version[0] if version else 'unknown version'} at {path}")
     return Fact(daemon.name, False, "not found", daemon.how_to_mend)
+
+
+def _engine() -> Fact:
+    """The Docker engine, where one answers; only `runtime: docker` and `image:` need it."""
+    import docker  # costs 0.1 s, which only this command spends
+    from docker.errors import DockerException
+
+    remedy = "only for `runtime: docker`: install Docker (docker.io), start dockerd, run peerlab as root"
+    try:
+        client = docker.from_env(timeout=int(VERSION_SECONDS))
+        version = client.version()["Version"]
+        client.close()
+    except DockerException as failure:
+        return Fact("Docker engine", False, f"does not answer ({failure})", remedy)
+    if os.getuid() != 0:
+        return Fact("Docker engine", False, f"{version}, but containers need root", remedy)
+    return Fact("Docker engine", True, version)
+
+
+def versions(kinds: Iterable[str]) -> Versions:
+    """With what a lab with routers of these kinds runs here. What cannot be found out is said to be unknown."""
+    tools = {tool.name.lower(): tool for tool in _DAEMONS}
+    told = {kind: _daemon(tools[kind]).found if kind in tools else "unknown" for kind in sorted(set(kinds))}
+    return Versions(
+        peerlab=__version__,
+        python=platform.python_version(),
+        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+        daemons=told | {"exabgp": _exabgp().found},
+    )
 
 
 def main() -> int:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from peerlab.evidence.events import PhaseStarted
-from peerlab.verify import deprovision, failover, link, policy, routing, security, session, telemetry, validation
+from peerlab.verify import (
+    deprovision,
+    failover,
+    link,
+    origin,
+    origin_abuse,
+    physical,
+    policy,
+    routing,
+    security,
+    session,
+    telemetry,
+    telemetry_events,
+    telemetry_reports,
+    validation,
+)
 from peerlab.verify.check import Check
 from peerlab.verify.docket import Judgement
 from peerlab.verify.evidence import Evidence
@@ -13,14 +28,20 @@ from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
 CATALOGUE: tuple[Check, ...] = (
+    *physical.CHECKS,
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,
+    *origin_abuse.POLICY_CHECKS,
+    *origin.CHECKS,
     *validation.CHECKS,
     *routing.CHECKS,
     *failover.CHECKS,
     *security.CHECKS,
+    *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
+    *telemetry_events.CHECKS,
+    *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
 )
 """Every check, in the order of the phases."""

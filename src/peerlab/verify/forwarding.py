@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
 from itertools import pairwise
 
 from peerlab.bgp.attributes import Family
@@ -11,7 +10,7 @@ from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot
 from peerlab.topology.model import LabModel, NodeKind
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import events
-from peerlab.verify.subject import family_of, is_cloud, owner_of
+from peerlab.verify.subject import family_of, host, is_cloud, network, owner_of
 
 BGP = frozenset({186, 12})
 """Kernel protocol numbers of BGP routes: RTPROT_BGP, and RTPROT_BIRD, which BIRD gives to all that it installs."""
@@ -19,12 +18,12 @@ BGP = frozenset({186, 12})
 
 def lookup(node: NodeSnapshot, address: str) -> KernelRoute | None:
     """The kernel's route for an address: the longest prefix that holds it."""
-    target = ip_address(address)
+    target = host(address)
     best: KernelRoute | None = None
     for route in node.kernel:
-        network = ip_network(route.prefix)
-        held = network.version == target.version and target in network
-        if held and (best is None or network.prefixlen > ip_network(best.prefix).prefixlen):
+        covered = network(route.prefix)
+        held = covered.version == target.version and target in covered
+        if held and (best is None or covered.prefixlen > network(best.prefix).prefixlen):
             best = route
     return best
 

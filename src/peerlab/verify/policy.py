@@ -10,6 +10,7 @@ from peerlab.verify.policy_attributes import (
     judge_max_prefix,
     judge_transparency,
 )
+from peerlab.verify.policy_origin import judge_origin_allow_list
 from peerlab.verify.policy_rules import (
     judge_allow_list,
     judge_bogon_asns,
@@ -84,6 +85,16 @@ CHECKS: tuple[Check, ...] = (
         "MANRS CDN action 1; RFC 7454 6.2", "RIB against registry", no_connection, judge_allow_list,
         (*_announced("POL-05", "unregistered (reject) and registered (accept), per family"),
          "snapshot allowed: Adj-RIB-In post-policy of the edges", "model.registry"),
+    ),
+    Check(
+        "POL-06", "Origin/AS allow-list", PHASE, CRITICAL,
+        "The origin of every accepted route is registered and in the peer's as-set; through a route-server partner "
+        "only registered customer ASNs get Peering Service.",
+        "MS M14, M17; Google IRR page; arouteserver", "RIB against registry and relations", no_connection,
+        judge_origin_allow_list,
+        (*_announced("POL-06", "origin outside the as-set (reject), registered origin (accept), per family"),
+         "snapshots allowed, with a route-server partner activated: Adj-RIB-In post-policy of the edges",
+         "model.registry, model.sessions: relations"),
     ),
     Check(
         "POL-07", "Bogon prefixes", PHASE, CRITICAL,

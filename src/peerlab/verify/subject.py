@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 
 import msgspec
 
@@ -141,15 +142,27 @@ def family_of(prefix: str) -> Family:
     return Family.IPV6 if ":" in prefix else Family.IPV4
 
 
+@lru_cache(maxsize=1 << 16)
+def network(text: str) -> IPv4Network | IPv6Network:
+    """The network of a text, host bits cleared; parsed once, for the judges ask again and again. Raises ValueError."""
+    return ip_network(text, strict=False)
+
+
+@lru_cache(maxsize=1 << 16)
+def host(text: str) -> IPv4Address | IPv6Address:
+    """The address of a text, parsed once. Raises ValueError."""
+    return ip_address(text)
+
+
 def within(prefix: str, outer: str) -> bool:
     """Whether ``prefix`` (a network or an address) lies in ``outer``, the same network included."""
-    inner_net, outer_net = ip_network(prefix, strict=False), ip_network(outer, strict=False)
+    inner_net, outer_net = network(prefix), network(outer)
     return inner_net.version == outer_net.version and inner_net.subnet_of(outer_net)  # type: ignore[arg-type]
 
 
 def overlaps(one: str, other: str) -> bool:
     """Whether two networks share an address."""
-    a, b = ip_network(one, strict=False), ip_network(other, strict=False)
+    a, b = network(one), network(other)
     return a.version == b.version and a.overlaps(b)
 
 
@@ -177,9 +190,9 @@ def is_network(text: str) -> bool:
 
 def length_of(prefix: str) -> int:
     """The length of a prefix."""
-    return ip_network(prefix).prefixlen
+    return network(prefix).prefixlen
 
 
 def next_hop_owner(model: LabModel, address: str) -> str | None:
     """The node behind a next hop address, canonical text."""
-    return owner_of(model, str(ip_address(address)))
+    return owner_of(model, str(host(address)))

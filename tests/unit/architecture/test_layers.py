@@ -34,6 +34,7 @@ LAYERS: list[tuple[str, str]] = [
     ("peerlab.evidence.reassembly", "1"),
     ("peerlab.evidence.pcapng", "1"),
     ("peerlab.evidence.mrt", "1"),
+    ("peerlab.evidence.versions", "1"),
     ("peerlab.topology.model", "1"),
     ("peerlab.topology", "2"),
     ("peerlab.daemons", "2"),

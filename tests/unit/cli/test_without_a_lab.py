@@ -10,6 +10,8 @@ import pytest
 from command import DIRECT, EVERY_TOPOLOGY, Command
 
 from peerlab.runtime.machine import Fact
+from peerlab.verify.catalogue import CATALOGUE
+from peerlab.verify.check import Check
 
 GOOD = Fact("veth", True, "works", "", True)
 NO_NETEM = Fact("netem", False, "not found", "only for delay: load sch_netem")
@@ -95,3 +97,48 @@ def test_ls_without_labs_says_how_to_have_one(peerlab: Command) -> None:
     assert "peerlab up topologies/direct.yaml" in peerlab.out
     assert peerlab("ls", "--json") == 0
     assert json.loads(peerlab.out) == []
+
+
+def test_checks_lists_the_catalogue_for_people_and_programs(peerlab: Command) -> None:
+    assert peerlab("checks") == 0
+    assert [line.split()[0] for line in peerlab.out.splitlines()[1:-2]] == [check.id for check in CATALOGUE]
+    assert peerlab("checks", "--phase", "security", "--json") == 0
+    listed = json.loads(peerlab.out)
+    assert [entry["id"] for entry in listed] == [check.id for check in CATALOGUE if check.phase == "security"]
+    assert all(entry["assertion"] and entry["source"] and entry["observes"] for entry in listed)
+
+
+def test_a_phase_or_a_check_mistyped_is_guessed(peerlab: Command) -> None:
+    assert peerlab("checks", "--phase", "polcy") == 3
+    assert peerlab.err == "--phase: there is no phase polcy; did you mean 'policy'?\n"
+    assert peerlab("explain-check", "POL-0") == 3
+    assert peerlab.err.startswith("ID: there is no check POL-0; did you mean 'POL-")
+
+
+@pytest.mark.parametrize("check", CATALOGUE, ids=lambda check: check.id)
+def test_explain_check_tells_assertion_source_and_evidence_of_each(peerlab: Command, check: Check) -> None:
+    assert peerlab("explain-check", check.id.lower()) == 0
+    told = " ".join(peerlab.out.split())
+    for text in (check.id, check.title, check.severity.value, check.assertion, check.source, *check.consumes):
+        assert " ".join(text.split()) in told
+    assert ("rehearse --conformance" in told) == (check.scene is not None)
+
+
+def test_import_ixf_writes_a_topology_that_validates(peerlab: Command, tmp_path: Path) -> None:
+    place = {"ixp_id": 1, "vlan_list": [{"vlan_id": 1, "ipv4": {"address": "203.0.113.9"}}]}
+    members = [{"asnum": 64500, "connection_list": [place]}, {"asnum": 64501, "connection_list": []}]
+    export, written = tmp_path / "members.json", tmp_path / "ixp.yaml"
+    export.write_text(json.dumps({"ixp_list": [{"ixp_id": 1, "vlan": [{"id": 1}]}], "member_list": members}))
+    assert peerlab("import", "ixf", export, "-o", written) == 0
+    assert peerlab.err == f"{export}: left out: AS64501: no address on this LAN\n"
+    assert peerlab("validate", written) == 0
+    assert peerlab("import", "ixf", export) == 0
+    assert peerlab.out == written.read_text()
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000, b"{}"])
+def test_import_ixf_refuses_what_is_no_export_in_words(peerlab: Command, tmp_path: Path, content: bytes) -> None:
+    export = tmp_path / "members.json"
+    export.write_bytes(content)
+    assert peerlab("import", "ixf", export) == 3
+    assert peerlab.err.startswith(f"{export}: ") and "Traceback" not in peerlab.err

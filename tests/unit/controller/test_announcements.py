@@ -81,6 +81,7 @@ def _fields(rules: object) -> dict[str, object]:
 
 
 REASONS = {
+    "origin outside the as-set": "origin is not in the peer's as-set",
     "unregistered": "prefix has no route object of AS64500",
     "bogon": "bogon prefix",
     "too long": "longer than /{long} and not registered",

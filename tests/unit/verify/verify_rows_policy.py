@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from verify_model import CUSTOMER, ISP, P4
+from verify_model import CUSTOMER, ISP, MEMBER, P4
 from verify_row import Row, nothing
 from verify_scenario import ALLOW, MAPS, Scenario, ns, path, route
 
@@ -189,6 +189,14 @@ def allow_list(s: Scenario) -> None:
     put(s, "POL-05", "2001:db8:4444::/48")
     put(s, "POL-05", "198.51.100.128/25", expected="accept")
     put(s, "POL-05", "2001:db8:98::/48", expected="accept")
+
+
+def origin_list(s: Scenario) -> None:
+    _up(s)
+    for refused in ("203.0.115.0/24", "2001:db8:4445::/48"):
+        put(s, "POL-06", refused, asns=(EXAMINER, 112))
+    for taken in ("198.51.100.128/25", "2001:db8:98::/48"):
+        put(s, "POL-06", taken, expected="accept")
 
 
 def bogons(s: Scenario) -> None:
@@ -465,6 +473,28 @@ CASE_ROWS = (
             ),
         },
         lacks={"there is no registry": lambda s: setattr(s, "model", msgspec.structs.replace(s.model, registry=()))},
+    ),
+    _row(
+        "POL-06",
+        origin_list,
+        "203.0.115.0/24",
+        control=False,
+        breaks={
+            "a registered route of an AS that is not below the peer": lambda s: s.hold(
+                Moment.ALLOWED, "lon1", "adj_rib_in_post", "c3-4", route(P4, "c3-4", ISP, MEMBER)
+            ),
+            "the origin has no object in any registry": lambda s: s.hold(
+                Moment.ALLOWED, "lon1", "adj_rib_in_post", "c3-4", route(P4, "c3-4", ISP, 64999)
+            ),
+            "a registered origin refused": lambda s: s.hold(
+                Moment.STIMULATED,
+                "ams1",
+                "adj_rib_in_post",
+                "x-pol-4",
+                route("198.51.100.128/25", "x-pol-4", EXAMINER, accepted=False, reason="default"),
+            ),
+        },
+        lacks={"no route was accepted": lambda s: s.snapshots.pop(Moment.ALLOWED)},
     ),
     _row(
         "POL-07",
