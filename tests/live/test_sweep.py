@@ -18,6 +18,7 @@ from peerlab.verify.finding import Outcome
 from peerlab.verify.outage import case_of
 
 PLANTED = Path(__file__).with_name("planted")
+OWN = ("SWP-01", "SWP-02", "SWP-03", "SWP-04", "SWP-05", "SWP-06")
 WITHIN = 240.0
 """Seconds in which a sweep of a small lab ends on a busy machine."""
 
@@ -37,13 +38,12 @@ def test_a_clean_small_lab_passes_every_single_failure_and_order(product: Produc
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(file.read_text())["scenarios"]
     singles = [case for case in told if "," not in case["case"]]
-    assert len(told) == len(singles) + 28, "eight things can be lost, in 28 pairs; one link comes up in one order only"
+    assert len(told) == len(singles) + 28, "eight things can be lost, in 28 pairs; one link comes up in one order"
     assert {case["outcome"] for case in told} == {"pass"}
     for case in told:
         judged = {finding["check"]: finding["outcome"] for finding in case["findings"]}
-        assert {check: judged[check] for check in ("SWP-01", "SWP-02", "SWP-03", "SWP-04", "SWP-06")} == dict.fromkeys(
-            ("SWP-01", "SWP-02", "SWP-03", "SWP-04", "SWP-06"), "pass"
-        )
+        assert {judged[check] for check in OWN} <= {"pass", "not-applicable"}
+        assert judged["SWP-06"] == "pass"
     assert list(product.state.iterdir()) == [], "a lab left its directory behind"
 
 

@@ -18,14 +18,14 @@ from peerlab.evidence.trace import Trace, TraceReader
 from peerlab.router.protocol import OpenSession, ShutSession
 from peerlab.topology.model import LabModel
 from peerlab.verify.finding import Finding, Outcome
-from peerlab.verify.likeness import differences
+from peerlab.verify.likeness import differences, in_flight
 from peerlab.verify.outage import Case, Unit, UnitKind
 from peerlab.verify.relation_reach import reachable_pairs
 from peerlab.verify.survivor import survivors
 from peerlab.verify.sweep import PHASE, Run, judge_run, left_of, traced_pairs, walk_all, window
 
 SETTLE_WITHIN = 15.0
-"""Seconds in which two readings of the lab, one after the other, have to agree once all routers are quiet."""
+"""Seconds in which the lab has to come to rest once all routers are quiet."""
 
 EXPIRY_MARGIN = 5.0
 """Seconds beyond a hold time in which a session that lost its ground has to be down."""
@@ -219,22 +219,24 @@ async def _steady(lab: Lab) -> Snapshot:
 async def _agreed(
     lab: Lab, quiet: Callable[[], Awaitable[None]], wanted: Snapshot | None, late: list[str]
 ) -> Snapshot:
-    """Read the lab until it is what is wanted, or where nothing is wanted until two readings in a row agree.
+    """Read the lab until it is what is wanted, or where nothing is wanted until it has come to rest.
 
-    A router can be quiet because it has not yet heard of what happened; one reading may fall before that.
+    At rest two readings in a row agree and every end has heard what the other told. A router can be quiet because it
+    has not yet heard of what happened, or because what was said to it has to be sent again. A lab that does not come
+    to rest is read as it is at the end of the time: the checks judge it.
     """
     deadline = time.monotonic() + SETTLE_WITHIN
-    await quiet()
-    last = await lab.look()
-    if wanted is not None and not any(differences(wanted, last)):
-        return last
+    last: Snapshot | None = None
     while True:
         await quiet()
         taken = await lab.look()
-        if not any(differences(wanted or last, taken)):
+        if wanted is not None and not any(differences(wanted, taken)):
+            return taken
+        at_rest = last is not None and not any(differences(last, taken))
+        if wanted is None and at_rest and not any(in_flight(lab.model, taken)):
             return taken
         if time.monotonic() > deadline:
-            if wanted is None:
+            if wanted is None and not at_rest:
                 late.append(f"two readings of the lab in a row did not agree within {SETTLE_WITHIN:g} s")
             return taken
         last = taken

@@ -9,6 +9,7 @@ import msgspec
 
 from peerlab.bgp.route_fact import RouteFact
 from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, SessionFact, Snapshot
+from peerlab.topology.model import LabModel
 
 RIBS = ("adj_rib_in_pre", "adj_rib_in_post", "adj_rib_out")
 
@@ -25,6 +26,28 @@ def differences(before: Snapshot, now: Snapshot) -> Iterator[str]:
             yield f"{name}: {'was not there before' if then is None else 'is not there any more'}"
         else:
             yield from _of_node(then, here)
+
+
+def in_flight(model: LabModel, taken: Snapshot) -> Iterator[str]:
+    """Sessions of which one end has told what the other has not heard: a message is on its way, or lost for good.
+
+    A segment that a cut link swallowed is sent again after TCP's timeout only; until then all routers are quiet.
+    """
+    for session in model.sessions:
+        ends = (session.left, session.right)
+        seen = [taken.nodes.get(end.node) for end in ends]
+        if any(one is None or not _is_up(one, session.id) for one in seen):
+            continue
+        for sender, receiver in ((seen[0], seen[1]), (seen[1], seen[0])):
+            assert sender is not None and receiver is not None
+            told = {r.prefix: r.attributes.as_path for r in sender.adj_rib_out.get(session.id, ())}
+            heard = {r.prefix: r.attributes.as_path for r in receiver.adj_rib_in_pre.get(session.id, ())}
+            if told != heard:
+                yield f"{sender.node} > {receiver.node} {session.id}"
+
+
+def _is_up(node: NodeSnapshot, session: str) -> bool:
+    return any(fact.session == session and fact.state == "Established" for fact in node.sessions)
 
 
 def _of_node(then: NodeSnapshot, here: NodeSnapshot) -> Iterator[str]:

@@ -117,7 +117,7 @@ def test_orders_come_from_their_seed() -> None:
 
 
 def test_a_worker_that_dies_leaves_its_case_undecided_and_another_takes_over(scripted: Scripted) -> None:
-    sweep, played = scripted(lambda units, fresh: False)
+    sweep, _ = scripted(lambda units, fresh: False)
     dead: list[str] = []
     alive = ScriptedWorker.play
 

@@ -160,7 +160,7 @@ def test_labs_by_marker_by_fixture_and_by_python_values(project: pytest.Pytester
     )
     run(project).assert_outcomes(passed=5)
     ended = (project.path / "ended").read_text().splitlines()
-    assert len(ended) == len({line.split()[0] for line in ended}) == 4, "every lab ended once, each with a name of its own"
+    assert len(ended) == len({line.split()[0] for line in ended}) == 4, "every lab ended once, by its own name"
 
 
 def test_processes_of_xdist_share_neither_names_nor_directories(project: pytest.Pytester) -> None:
@@ -177,7 +177,7 @@ def test_processes_of_xdist_share_neither_names_nor_directories(project: pytest.
         """
     )
     run(project, "-n", "2", "--dist", "each").assert_outcomes(passed=8)
-    seen = {line for line in (project.path / "seen").read_text().splitlines()}
+    seen = (project.path / "seen").read_text().splitlines()
     assert len({line.split()[0] for line in seen}) == 2
     assert len({line.split()[1] for line in seen}) == 2
     assert len({line.split()[2] for line in seen}) == 2

@@ -13,7 +13,7 @@ A, B, C = (Unit(UnitKind.LINK, name) for name in "abc")
 
 def finding(outcome: Outcome, check: str = "SWP-03") -> Finding:
     return Finding(
-        check=check, title="No black hole", phase="sweep", severity=Severity.CRITICAL, outcome=outcome, summary="h1 > h2"
+        check=check, title="Reach", phase="sweep", severity=Severity.CRITICAL, outcome=outcome, summary="h1 > h2"
     )
 
 

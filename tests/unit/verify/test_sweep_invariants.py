@@ -8,12 +8,14 @@ import msgspec
 import pytest
 from unit.verify.sweep_world import LINK, MODEL, look, node, run
 
-from peerlab.bgp.attributes import Address, Family, Prefix
+from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix
+from peerlab.bgp.route_fact import RouteFact
 from peerlab.evidence.events import PathTraced
 from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, Snapshot
 from peerlab.topology.load import load, load_text
 from peerlab.verify.catalogue import CATALOGUE
 from peerlab.verify.finding import Finding, Outcome
+from peerlab.verify.likeness import in_flight
 from peerlab.verify.outage import Case
 from peerlab.verify.sweep import SWEPT, Run, judge_run, worst
 
@@ -173,6 +175,18 @@ def test_what_is_not_there_is_no_subject_and_no_proof() -> None:
     assert {c: f.outcome for c, f in verdicts(played).items()} == {
         **dict.fromkeys(OWN, Outcome.NOT_APPLICABLE), "SWP-06": Outcome.PASS,
     }  # fmt: skip
+
+
+def test_what_one_end_told_and_the_other_has_not_heard_is_in_flight() -> None:
+    session = MODEL.sessions[0].id
+    told = RouteFact(prefix=Prefix("198.18.32.0/24"), session=session, attributes=PathAttributes())
+    sender = msgspec.structs.replace(node("r1", True), adj_rib_out={session: (told,)})
+    hearer = msgspec.structs.replace(node("r2", True), adj_rib_in_pre={session: (told,)})
+    assert list(in_flight(MODEL, look("x", 1, r1=sender))) == [f"r1 > r2 {session}"]
+    assert list(in_flight(MODEL, look("x", 1, r2=hearer))) == [f"r1 > r2 {session}"], "a withdrawal that is on its way"
+    assert list(in_flight(MODEL, look("x", 1, r1=sender, r2=hearer))) == []
+    down = msgspec.structs.replace(node("r2", False))
+    assert list(in_flight(MODEL, look("x", 1, r1=sender, r2=down))) == [], "nothing is on its way to who is not there"
 
 
 def test_families_are_judged_apart() -> None:
