@@ -1,4 +1,4 @@
-"""A foreign daemon inside an AS: it reaches iBGP next hops by peerlab's interior protocol and takes the nearest exit."""
+"""A foreign daemon inside an AS: it reaches iBGP next hops by the interior protocol and takes the nearest exit."""
 
 from __future__ import annotations
 

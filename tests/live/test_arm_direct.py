@@ -71,21 +71,81 @@ def fetch(lab: ArmLab, path: str, method: str = "GET", token: str | None = None)
         return error.code, json.loads(error.read() or b"null"), lowered(error.headers)
 
 
-def test_01_every_read_of_the_sdk_with_both_versions(lab: ArmLab) -> None:
+READS: dict[str, tuple[dict[str, Any], ...]] = {
+    "operations": ({"list": {}},),
+    "peer_asns": ({"list_by_subscription": {}}, {"get": {"peer_asn_name": "fabrikam"}}),
+    "peerings": (
+        {"list_by_subscription": {}},
+        {"list_by_resource_group": {"resource_group_name": GROUP}},
+        {"get": {"resource_group_name": GROUP, "peering_name": "p1"}},
+    ),
+    "registered_asns": ({"list_by_peering": {"resource_group_name": GROUP, "peering_name": "p1"}},),
+    "registered_prefixes": ({"list_by_peering": {"resource_group_name": GROUP, "peering_name": "p1"}},),
+    "received_routes": ({"list_by_peering": {"resource_group_name": GROUP, "peering_name": "p1"}},),
+    "rp_unbilled_prefixes": ({"list": {"resource_group_name": GROUP, "peering_name": "p1", "consolidate": True}},),
+    "peering_services": (
+        {"list_by_subscription": {}},
+        {"list_by_resource_group": {"resource_group_name": GROUP}},
+        {"get": {"resource_group_name": GROUP, "peering_service_name": "ps"}},
+        {"initialize_connection_monitor": {}},
+    ),
+    "prefixes": ({"list_by_peering_service": {"resource_group_name": GROUP, "peering_service_name": "ps"}},),
+    "connection_monitor_tests": (
+        {"list_by_peering_service": {"resource_group_name": GROUP, "peering_service_name": "ps"}},
+    ),
+    "peering_locations": ({"list": {"kind": "Direct"}}, {"list": {"kind": "Exchange"}}),
+    "legacy_peerings": ({"list": {"peering_location": "Amsterdam", "kind": "Direct", "asn": 64500}},),
+    "cdn_peering_prefixes": ({"list": {"peering_location": "Amsterdam"}},),
+    "peering_service_countries": ({"list": {}},),
+    "peering_service_locations": ({"list": {"country": "netherlands"}},),
+    "peering_service_providers": ({"list": {}},),
+    "looking_glass": (
+        {
+            "invoke": {
+                "command": "BgpRoute",
+                "source_type": "EdgeSite",
+                "source_location": "Amsterdam",
+                "destination_ip": "198.18.1.2",
+            }
+        },
+    ),
+}
+"""Calls of every group of operations that the SDK has."""
+
+
+def test_01_every_group_of_operations_of_the_sdk_with_both_versions(lab: ArmLab) -> None:
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), *both()))
+    service = arm.PeeringService(
+        location="westeurope",
+        properties=arm.PeeringServiceProperties(
+            peering_service_location="Amsterdam",
+            peering_service_provider="fabrikam",
+            provider_primary_peering_location="Amsterdam",
+        ),
+    )
+    lab.sdk.peering_services.create_or_update(GROUP, "ps", service)
+    groups = {name for name, value in vars(lab.sdk).items() if type(value).__name__.endswith("Operations")}
+    assert groups == set(READS)
     for version in ("2025-05-01", "2022-10-01"):
         sdk = lab.client(api_version=version)
+        for group, calls in READS.items():
+            for call in calls:
+                for verb, arguments in call.items():
+                    answer = getattr(getattr(sdk, group), verb)(**arguments)
+                    if verb.startswith("list"):
+                        list(answer)
         assert len(list(sdk.operations.list())) == 27
-        assert list(sdk.peer_asns.list_by_subscription()) == []
-        assert list(sdk.peerings.list_by_subscription()) == []
-        assert list(sdk.peerings.list_by_resource_group(GROUP)) == []
-        assert list(sdk.peering_services.list_by_subscription()) == []
-        assert list(sdk.peering_services.list_by_resource_group(GROUP)) == []
+        assert [p.name for p in sdk.peerings.list_by_resource_group(GROUP)] == ["p1"]
+        assert [s.name for s in sdk.peering_services.list_by_resource_group(GROUP)] == ["ps"]
         assert [p.properties.peering_location for p in sdk.peering_locations.list(kind="Direct")] == ["Amsterdam"]
         assert [c.name for c in sdk.peering_service_countries.list()] == ["Netherlands"]
-        assert [p.properties.state for p in sdk.peering_service_locations.list(country="netherlands")] == ["Amsterdam"]
-        assert [p.name for p in sdk.peering_service_providers.list()] == ["fabrikam"]
-        assert list(sdk.cdn_peering_prefixes.list(peering_location="nowhere")) == []
-        assert list(sdk.legacy_peerings.list(peering_location="Amsterdam", kind="Direct", asn=64500)) == []
+        assert sdk.check_service_provider_availability(AVAILABILITY) == "Available"
+    lab.sdk.peering_services.delete(GROUP, "ps")
+
+
+AVAILABILITY = arm.CheckServiceProviderAvailabilityInput(
+    peering_service_location="Amsterdam", peering_service_provider="fabrikam"
+)
 
 
 def test_02_no_api_version_or_an_unknown_one_is_refused(lab: ArmLab) -> None:
@@ -477,14 +537,21 @@ def many(count: int) -> Announce:
     )
 
 
-def test_56_a_long_list_comes_in_pages(lab: ArmLab) -> None:
-    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0], limit_v4=20000)))
+FULL = 50_000
+"""Routes of a long list."""
+
+
+def test_56_a_list_of_fifty_thousand_comes_in_pages(lab: ArmLab) -> None:
+    """A page in the middle can be asked for twice, and routes that come meanwhile move nothing out of sight."""
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(lab.associate(), link(FIRST, *WIRES[0], limit_v4=60_000)))
     lab.turn_up()
-    lab.tells("fab-ams-1", many(2500))
-    until(lambda: len(routes(lab)) == 2504, "every route of the session")
-    found = routes(lab, as_path="64500 64501")
-    assert len(found) == len(set(found)) == 2502
-    assert len(list(lab.sdk.received_routes.list_by_peering(GROUP, "p1").by_page())) == 3
+    lab.tells("fab-ams-1", many(FULL))
+    until(lambda: len(routes(lab, prefix="198.18.228.79/32")) == 1, "the last of the session's routes")
+    pages = [[r.prefix for r in page] for page in lab.sdk.received_routes.list_by_peering(GROUP, "p1").by_page()]
+    found = [prefix for page in pages for prefix in page]
+    assert len(found) == len(set(found)) == FULL + 4
+    assert [len(page) for page in pages[:-1]] == [1000] * 50 and len(pages) == 51
+    assert len(set(routes(lab, as_path="64500 64501"))) == FULL + 2
 
 
 def routes(lab: ArmLab, **filters: str) -> list[str]:
@@ -505,6 +572,9 @@ def test_59_more_prefixes_than_agreed_end_the_session(lab: ArmLab) -> None:
     assert {event.session for event in downs()} == {"ams-edge-1--fab-ams-1.v4"}
     v4, v6 = sessions_of(lab)
     assert v4 != "Established" and v6 == "Established"
+    notifications = lab.product.ok("trace", lab.name, "--kind", "notification").splitlines()
+    ended = [line for line in notifications if "ams-edge-1" in line and ("6/1" in line or "Cease/1" in line)]
+    assert ended, notifications
 
 
 def test_58_metrics_change_when_a_session_flaps(lab: ArmLab) -> None:

@@ -83,7 +83,7 @@ def test_the_command_tells_what_a_router_makes_of_the_cases(tmp_path: Path) -> N
         peerlab.ok("up", MINIMAL, "--name", lab)
         chosen = ("--case", "identifier-0", "--case", "origin-value-3", "--case", "nlri-overrun")
         told = peerlab.ok("hostile", "fab-ams-1", "--lab", lab, *chosen)
-        assert "fab-ams-1: 6 as prescribed, 0 otherwise, 0 unclear" in told.stdout
+        assert "fab-ams-1: 6 as prescribed, 0 otherwise, 0 unclear" in told
         seen = read_json(peerlab.ok("hostile", "fab-ams-1", "--lab", lab, "--case", "aggregator-len-5", "--json"))
         assert [(row["family"], row["expected"], row["seen"]) for row in seen] == [
             ("ipv4", "discard", "discard"),
@@ -97,5 +97,4 @@ def test_the_command_tells_what_a_router_makes_of_the_cases(tmp_path: Path) -> N
         ):
             refused = peerlab.run(*wrong)
             assert refused.returncode == 3 and said in refused.stderr, refused.stderr
-        after = read_json(peerlab.ok("inspect", lab, "--json"))
-        assert "attacker" not in str(after)
+        assert "attacker" not in peerlab.ok("inspect", lab)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -40,6 +41,14 @@ SECONDS = 1.5
 """A window for a test: longer than proxy ARP of Linux waits (0.8 s)."""
 WITHIN = 30.0
 LAN = "to-tulip-lan"
+NTP_SERVER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 123))
+while True:
+    question, asker = server.recvfrom(512)
+    server.sendto(bytes(48), asker)
+"""
 ALL = tuple(check.id for check in CHECKS)
 Act = Callable[[Lab], Awaitable[None]]
 
@@ -192,6 +201,8 @@ def test_an_exchange_port_that_breaks_rules_is_found_rule_by_rule(
         own = next(str(i.v6) for i in held.lab.model.node("ams-edge-2").interfaces if i.name == LAN).split("/")[0]
         server = await held.lab.runtime.task("ams-edge-2", probing.TCP_SERVE, {"address": own, "port": 22})
         await probing.listening(server)
+        await held.lab.runtime.spawn("adatum-1", "ntp", [sys.executable, "-c", NTP_SERVER])
+        await held.tell("adatum-1", "until ss -Hlun | grep -q ':123 '; do :; done")
         faulty = await held.judged()
         server.close()
         assert failed(faulty, clean) == {"PHY-13", "PHY-14", "PHY-15", "PHY-16", "PHY-17"}, {
@@ -200,7 +211,8 @@ def test_an_exchange_port_that_breaks_rules_is_found_rule_by_rule(
         assert "adatum-1 to-tulip-lan: answers for " in faulty["PHY-13"].summary
         assert "ams-edge-1 to-tulip-lan: " in faulty["PHY-14"].summary and "ICMP redirect" in faulty["PHY-14"].summary
         assert "adatum-1 to-tulip-lan: forwards a packet to 203.0.113.255" in told(faulty["PHY-15"])
-        assert faulty["PHY-16"].summary == f"ams-edge-2 to-tulip-lan: ssh/tcp answers at {own}"
+        assert f"ams-edge-2 to-tulip-lan: ssh/tcp answers at {own}" in told(faulty["PHY-16"])
+        assert "adatum-1 to-tulip-lan: ntp/udp answers at 203.0.113.4" in told(faulty["PHY-16"])
         assert f"northwind-1 to-tulip-lan: its kernel does not have {address}" in faulty["PHY-17"].summary
         assert "its netmask does not cover it" in told(faulty["PHY-17"])
 

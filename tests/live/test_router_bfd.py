@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from router_lab import WITHIN, RouterLab, pair, peers, prefixes, run, two_routers, with_ends
 
-from peerlab.bgp.attributes import Family
+from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.bgp.bfd_packet import BfdState, ControlPacket, decode, encode
 from peerlab.bgp.config import BfdConfig, PeerConfig
+from peerlab.bgp.wire import encode_updates
 from peerlab.errors import RefusedError
-from peerlab.router.protocol import Originate, SetBfd, ShutBfd, ShutSession
+from peerlab.router.protocol import Originate, SendRaw, SetBfd, ShutBfd, ShutSession
 from peerlab.runtime.base import Impairment
 from peerlab.runtime.frames import parse
 from peerlab.runtime.probe import internet_checksum
@@ -39,7 +40,7 @@ async def bfd_up(lab: RouterLab, *names: str) -> None:
             assert await lab.clients[node].wait("established", WITHIN, session=name), (node, name)
 
 
-def told(lab: RouterLab, node: str, session: str) -> list[tuple[str, str, str, bool]]:
+def changes(lab: RouterLab, node: str, session: str) -> list[tuple[str, str, str, bool]]:
     return [
         (n["before"], n["after"], n.get("diagnostic", ""), n.get("path_failed", False))
         for n in lab.notices[node]
@@ -82,7 +83,7 @@ def test_silence_takes_bgp_down_within_the_detection_time_and_back_when_mended(t
             for node in ("a", "b"):
                 (_, _, why) = next(c for c in lab.changes(node, "s4") if c[0] == "Established")
                 assert "Cease/BFD Down" in why, why
-                assert told(lab, node, "s4")[-1][3], "the path failed"
+                assert changes(lab, node, "s4")[-1][3], "the path failed"
             for node in cut:
                 await lab.runtime.clear(node, "e0", "out")
             await bfd_up(lab)
@@ -98,7 +99,7 @@ def test_administration_of_bfd_leaves_bgp_alone(tmp_path: Path) -> None:
             await lab.clients["b"].ask(ShutBfd(session="s4"))
             assert await lab.clients["a"].wait("bfd-down", WITHIN, session="s4")
             assert not await lab.clients["a"].wait("down", DETECTION + LATE, session="s4")
-            assert told(lab, "a", "s4")[-1] == ("Up", "Down", "Neighbor Signaled Session Down", False)
+            assert changes(lab, "a", "s4")[-1] == ("Up", "Down", "Neighbor Signaled Session Down", False)
             assert (await lab.session("b", "s4")).bfd.state == "AdminDown"
             await lab.clients["b"].ask(ShutBfd(session="s4", down=False))
             await bfd_up(lab)
@@ -156,7 +157,7 @@ def test_shutting_bgp_takes_bfd_along_without_a_failure(tmp_path: Path) -> None:
             await lab.clients["b"].ask(ShutSession(session="s4", communication="maintenance"))
             assert await lab.clients["a"].wait("bfd-down", WITHIN, session="s4")
             assert await lab.clients["a"].wait("down", WITHIN, session="s4")
-            assert not told(lab, "a", "s4")[-1][3]
+            assert not changes(lab, "a", "s4")[-1][3]
 
     run(story())
 
@@ -233,5 +234,31 @@ def test_only_a_neighbour_on_the_wire_is_listened_to_and_packets_are_as_the_rfc_
                 sent = await lab.runtime.task("b", "peerlab.runtime.frames:raw_send", told_to)
                 await sent.result()
                 assert await lab.clients["a"].wait("bfd-down", 1.0, session="s4") is believed, hops
+
+    run(story())
+
+
+MANY = 100_000
+"""Routes that keep a router busy for longer than the detection time, in one go."""
+
+
+def test_a_router_that_is_busy_with_routes_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """With BFD in the router's own loop this many routes ended the session (measured)."""
+
+    async def story() -> None:
+        async with two_routers(tmp_path, *pair(sessions())) as lab:
+            await bfd_up(lab)
+            told = PathAttributes(
+                as_path=(Segment(SegmentType.AS_SEQUENCE, (4200000001,)),), next_hop=Address("192.0.2.1")
+            )
+            many = [Prefix(f"{20 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24") for i in range(MANY)]
+            messages = list(encode_updates(told, many, Family.IPV4))
+            for start in range(0, len(messages), 50):
+                storm = b"".join(messages[start : start + 50]).hex()
+                await lab.clients["b"].ask(SendRaw(session="s4", message=storm), within=30.0)
+            assert await lab.clients["a"].wait("best", 30.0, prefix=many[-1])
+            assert (await lab.session("a", "s4")).received == MANY
+            for node in ("a", "b"):
+                assert [move for move in changes(lab, node, "s4") if move[0] == "Up"] == []
 
     run(story())

@@ -6,13 +6,14 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from peerlab import __version__
+from peerlab.api.arm_monitor import connection_monitor_tests
 from peerlab.api.arm_operations import operations
 from peerlab.api.arm_peer_asns import peer_asns
 from peerlab.api.arm_peerings import peerings
 from peerlab.api.arm_places import places
 from peerlab.api.arm_protocol import Gate, on_refusal, on_unrouted
 from peerlab.api.arm_registrations import registered_asns, registered_prefixes
-from peerlab.api.arm_routes import empty_lists, routes, unbuilt
+from peerlab.api.arm_routes import empty_lists, routes
 from peerlab.api.arm_services import peering_services, service_prefixes
 from peerlab.api.metrics import metrics
 from peerlab.api.operator_api import operator_api
@@ -43,9 +44,9 @@ def application(office: Office, issuer: Issuer) -> ASGIApp:
         service_prefixes(office),
         places(office),
         empty_lists(office),
-        unbuilt(),
+        connection_monitor_tests(office),
         operator_api(office),
         metrics(office),
     ):
         app.include_router(router)
-    return Gate(app, issuer)
+    return Gate(app, issuer, lambda: office.ledger)

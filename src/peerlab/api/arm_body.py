@@ -18,7 +18,8 @@ READ_ONLY = frozenset(
     {
         "provisioningState", "connectionState", "errorMessage", "sessionStateV4", "sessionStateV6", "systemData",
         "provisionedBandwidthInMbps", "microsoftTrackingId", "validationState", "prefixValidationState",
-        "learnedType", "events", "tier", "family", "size", "prefixesToAccesslist", "logAnalyticsWorkspaceProperties",
+        "learnedType", "events", "isTestSuccessful", "path",
+        "tier", "family", "size", "prefixesToAccesslist", "logAnalyticsWorkspaceProperties",
     }
 )  # fmt: skip
 """Names that are read-only wherever they stand."""

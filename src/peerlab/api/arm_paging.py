@@ -6,8 +6,9 @@ two pages move no other row into or out of sight, and clients that quote a ``nex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -25,6 +26,30 @@ T = TypeVar("T")
 class _Token(msgspec.Struct, frozen=True, array_like=True):
     place: tuple[int | str, ...]
     filters: dict[str, str]
+
+
+class Readings(Generic[T]):
+    """What was read for the first page of a list, so that its further pages need not read it again.
+
+    Only the latest few are kept, and none for long: a client that comes late gets a list read anew.
+    """
+
+    def __init__(self, seconds: float = 60.0, kept: int = 4) -> None:
+        self._seconds = seconds
+        self._kept = kept
+        self._read: dict[Hashable, tuple[float, T]] = {}
+
+    def put(self, place: Hashable, read: T) -> None:
+        """Remember a reading."""
+        self._read.pop(place, None)
+        self._read[place] = (time.monotonic(), read)
+        while len(self._read) > self._kept:
+            self._read.pop(next(iter(self._read)))
+
+    def get(self, place: Hashable) -> T | None:
+        """A reading that is young enough."""
+        at, read = self._read.get(place, (0.0, None))
+        return read if read is not None and time.monotonic() - at < self._seconds else None
 
 
 def filters_of(request: Request, names: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from peerlab.api.arm_body import body_of
 from peerlab.api.arm_paging import by_key, page_of, query, required
 from peerlab.api.arm_protocol import answer
 from peerlab.controller.office import Office
+from peerlab.controller.probe_monitor import ip_version, prefixes_to_accesslist
 from peerlab.peering.command import DeletePeering, PutPeering, TagPeering
 from peerlab.peering.legacy import as_listed
 from peerlab.peering.peering_resource import Peering
@@ -46,7 +47,7 @@ def peerings(office: Office) -> APIRouter:
 
     async def published(*records: PeeringRecord) -> list[Peering]:
         states = await office.session_states(records)
-        return [peering_resource(record, states) for record in records]
+        return [_with_access_lists(office, peering_resource(record, states)) for record in records]
 
     async def listed(request: Request, records: list[PeeringRecord]) -> Response:
         resources = await published(*records)
@@ -125,6 +126,21 @@ def peerings(office: Office) -> APIRouter:
         return Response(status_code=200)
 
     return router
+
+
+def _with_access_lists(office: Office, peering: Peering) -> Peering:
+    """Every connectivity probe says from which prefixes it comes."""
+    probes = tuple(
+        msgspec.structs.replace(
+            probe,
+            prefixes_to_accesslist=prefixes_to_accesslist(
+                office.base, probe.azure_region or "", ip_version(probe.endpoint or "")
+            ),
+        )
+        for probe in peering.properties.connectivity_probes
+    )
+    properties = msgspec.structs.replace(peering.properties, connectivity_probes=probes)
+    return msgspec.structs.replace(peering, properties=properties)
 
 
 def _check_identifiers(body: Peering) -> None:

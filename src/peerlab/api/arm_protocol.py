@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
+from peerlab.api.arm_shape import LEDGER, VERSION, encoded
+from peerlab.api.arm_version import API_VERSIONS, NESTED_ERRORS_SINCE, is_older, unknown_operation
 from peerlab.api.token import InvalidToken, Issuer, Scope
 from peerlab.errors import PeerlabError, RefusedError
 from peerlab.peering import refusal
-
-API_VERSIONS = (
-    "2019-03-01-preview",
-    "2019-08-01-preview",
-    "2019-09-01-preview",
-    "2020-01-01-preview",
-    "2020-04-01",
-    "2020-10-01",
-    "2021-01-01",
-    "2021-06-01",
-    "2022-01-01",
-    "2022-06-01",
-    "2022-10-01",
-    "2025-05-01",
-)
+from peerlab.peering.ledger import Ledger
 
 JSON = "application/json; charset=utf-8"
 
@@ -82,12 +69,14 @@ def canonical_path(path: str) -> str:
 
 def answer(value: object, status: int = 200) -> Response:
     """A value of ours as JSON."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type=JSON)
+    return Response(encoded(value), status_code=status, media_type=JSON)
 
 
 def error_answer(status: int, code: str, message: str, *, cause: str = "service") -> Response:
-    """The nested body of today."""
-    response = answer({"error": {"code": code, "message": message}}, status)
+    """The nested body of today, the flat one for a version of before."""
+    version, told = VERSION.get(), {"code": code, "message": message}
+    flat = version is not None and is_older(version, NESTED_ERRORS_SINCE)
+    response = answer(told if flat else {"error": told}, status)
     response.headers["x-ms-failure-cause"] = cause
     return response
 
@@ -123,11 +112,15 @@ async def on_unrouted(request: Request, _: Exception) -> Response:
 
 
 class Gate:
-    """ASGI: lets a call in whose token and api-version are good, and puts the headers on what comes out."""
+    """ASGI: lets a call in whose token and api-version are good, and puts the headers on what comes out.
 
-    def __init__(self, app: ASGIApp, issuer: Issuer) -> None:
+    ``ledger`` is read for the times of resources.
+    """
+
+    def __init__(self, app: ASGIApp, issuer: Issuer, ledger: Callable[[], Ledger] | None = None) -> None:
         self._app = app
         self._issuer = issuer
+        self._ledger = ledger
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """One connection."""
@@ -137,7 +130,12 @@ class Gate:
         headers = Headers(scope=scope)
         sent = _dressed(send, headers)
         path = canonical_path(scope["path"])
-        refused = self._refusal(path, headers, dict(parse_qsl(scope["query_string"].decode("latin-1"))))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        arm = path.startswith(("/subscriptions/", "/providers/"))
+        version = _version_of(query).lower() if arm else ""
+        VERSION.set(version if version in API_VERSIONS else None)
+        LEDGER.set(self._ledger)
+        refused = self._refusal(path, headers, query)
         if refused is not None:
             await refused(scope, receive, sent)
             return
@@ -156,11 +154,15 @@ class Gate:
             response = error_answer(401, "AuthenticationFailed", f"Authentication failed. {wrong}.", cause="gateway")
             response.headers["WWW-Authenticate"] = 'Bearer realm="peerlab"'
             return response
-        return None if operator or path == METRICS else _version_refusal(query)
+        return None if operator or path == METRICS else _version_refusal(path, query)
 
 
-def _version_refusal(query: Mapping[str, str]) -> Response | None:
-    version = next((value for name, value in query.items() if name.lower() == "api-version"), None)
+def _version_of(query: Mapping[str, str]) -> str:
+    return next((value for name, value in query.items() if name.lower() == "api-version"), "")
+
+
+def _version_refusal(path: str, query: Mapping[str, str]) -> Response | None:
+    version = _version_of(query)
     if not version:
         return error_answer(
             400,
@@ -173,6 +175,15 @@ def _version_refusal(query: Mapping[str, str]) -> Response | None:
             400,
             "InvalidApiVersionParameter",
             f"The api-version '{version}' is invalid. The supported versions are '{','.join(reversed(API_VERSIONS))}'.",
+            cause="gateway",
+        )
+    word = unknown_operation(path, version.lower())
+    if word is not None:
+        return error_answer(
+            404,
+            "InvalidResourceType",
+            f"The resource type '{word}' could not be found in the namespace 'Microsoft.Peering' "
+            f"for api version '{version}'.",
             cause="gateway",
         )
     return None

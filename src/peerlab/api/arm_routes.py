@@ -2,50 +2,71 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from peerlab.api.arm_paging import filters_of, page_of, required
-from peerlab.api.arm_peerings import GROUP, ONE, SUBSCRIPTION, found_peering
-from peerlab.api.arm_protocol import answer, error_answer
+from peerlab.api.arm_paging import Readings, filters_of, page_of, query, required
+from peerlab.api.arm_peerings import ONE, SUBSCRIPTION, found_peering
+from peerlab.api.arm_protocol import answer
+from peerlab.controller.cdn_prefixes import cdn_prefixes
 from peerlab.controller.looking_glass import look
 from peerlab.controller.office import Office
-from peerlab.controller.received_routes import FILTERS, received_routes
+from peerlab.controller.received_routes import FILTERS, Row, received_routes
 from peerlab.peering.enums import LookingGlassCommand, LookingGlassSource
-from peerlab.peering.received_route import LookingGlassOutput
+from peerlab.peering.received_route import CdnPeeringPrefix, LookingGlassOutput
 from peerlab.peering.refusal import bad_argument
+from peerlab.peering.scope import PROVIDER
 
 Word = TypeVar("Word", bound=StrEnum)
-
-TESTS = GROUP + "/peeringServices/{service}/connectionMonitorTests"
 
 
 def routes(office: Office) -> APIRouter:
     """Received routes and the looking glass."""
     router = APIRouter(tags=["routes"])
+    readings: Readings[list[Row]] = Readings()
 
     @router.get(ONE + "/receivedRoutes")
     async def list_received_routes(subscription: str, group: str, peering: str, request: Request) -> Response:
         record = found_peering(office, subscription, group, peering)
         filters = filters_of(request, FILTERS)
-        return page_of(request, await received_routes(office, record, filters), filters)
+        place = (record.key, tuple(sorted(filters.items())))
+        rows = readings.get(place) if query(request, "$skipToken") else None
+        if rows is None:
+            sessions = [(node, session) for _, session, node in office.sessions_of(record)]
+            rows = await received_routes(office.lab, sessions, filters)
+            readings.put(place, rows)
+        return page_of(request, rows, filters)
+
+    @router.get(SUBSCRIPTION + "/cdnPeeringPrefixes")
+    async def list_cdn_prefixes(subscription: str, request: Request) -> Response:
+        rows = []
+        for found in await cdn_prefixes(office, required(request, "peeringLocation")):
+            name = "CdnPrefix_" + re.sub(r"[^0-9A-Fa-f]", "_", found.prefix or "")
+            one = CdnPeeringPrefix(
+                id=f"/subscriptions/{subscription}/providers/{PROVIDER}/cdnPeeringPrefixes/{name}",
+                name=name,
+                type=f"{PROVIDER}/cdnPeeringPrefixes",
+                properties=found,
+            )
+            rows.append(((name,), one))
+        return page_of(request, sorted(rows, key=lambda row: row[0]))
 
     @router.post(SUBSCRIPTION + "/lookingGlass")
     async def invoke_looking_glass(subscription: str, request: Request) -> Response:
         command = _word(LookingGlassCommand, "command", required(request, "command"))
         kind = _word(LookingGlassSource, "sourceType", required(request, "sourceType"))
         location, destination = required(request, "sourceLocation"), required(request, "destinationIP")
-        return answer(
-            LookingGlassOutput(command=command, output=await look(office, command, kind, location, destination))
-        )
+        output = await look(office.lab, command, kind, location, destination)
+        return answer(LookingGlassOutput(command=command, output=output))
 
     return router
 
 
 def empty_lists(office: Office) -> APIRouter:
-    """Lists of what no lab has: nothing is billed, the cloud has no CDN."""
+    """Lists of what no lab has: nothing is billed."""
     router = APIRouter(tags=["routes"])
 
     @router.get(ONE + "/rpUnbilledPrefixes")
@@ -53,31 +74,6 @@ def empty_lists(office: Office) -> APIRouter:
         found_peering(office, subscription, group, peering)
         return page_of(request, [])
 
-    @router.get(SUBSCRIPTION + "/cdnPeeringPrefixes")
-    async def list_cdn_prefixes(subscription: str, request: Request) -> Response:
-        required(request, "peeringLocation")
-        return page_of(request, [])
-
-    return router
-
-
-def unbuilt() -> APIRouter:
-    """Operations that this lab does not carry out yet: they say so instead of making an answer up."""
-    router = APIRouter(tags=["connectionMonitorTests"])
-
-    async def say_so(request: Request) -> Response:
-        return error_answer(
-            501, "NotImplemented", f"{request.method} {request.url.path} is not carried out by this lab yet"
-        )
-
-    router.add_api_route(TESTS, say_so, methods=["GET"], name="list_connection_monitor_tests")
-    for method in ("GET", "PUT", "DELETE"):
-        router.add_api_route(
-            TESTS + "/{name}", say_so, methods=[method], name=f"{method.lower()}_connection_monitor_test"
-        )
-    router.add_api_route(
-        SUBSCRIPTION + "/initializeConnectionMonitor", say_so, methods=["POST"], name="initialize_connection_monitor"
-    )
     return router
 
 

@@ -21,6 +21,7 @@ from peerlab.peering.record import PeeringServiceRecord
 from peerlab.peering.refusal import bad_argument, child_not_found, service_not_found
 from peerlab.peering.scope import Scope
 from peerlab.peering.view import service_prefix_resource, service_resource
+from peerlab.topology.model import NodeKind
 
 SERVICE = GROUP + "/peeringServices/{service}"
 PREFIXES = SERVICE + "/prefixes"
@@ -38,22 +39,29 @@ def peering_services(office: Office) -> APIRouter:
     """The operations on peering services."""
     router = APIRouter(tags=["peeringServices"])
 
+    def published(record: PeeringServiceRecord) -> PeeringService:
+        """Hosts outside the cloud are the agents that are connected to a workspace."""
+        cloud = office.base.cloud()
+        hosts = [n for n in office.base.nodes if n.kind is NodeKind.HOST and not (cloud and n.as_name == cloud.name)]
+        workspace = office.ledger.workspaces.get(record.scope.subscription.lower())
+        return service_resource(record, workspace, tuple(sorted(host.name for host in hosts)))
+
     @router.get(SUBSCRIPTION + "/peeringServices")
     async def list_services_of_subscription(subscription: str, request: Request) -> Response:
         services = office.ledger.services.items()
         ours = {k: s for k, s in services if s.scope.subscription.lower() == subscription.lower()}
-        return page_of(request, by_key({k: service_resource(s) for k, s in ours.items()}))
+        return page_of(request, by_key({k: published(s) for k, s in ours.items()}))
 
     @router.get(GROUP + "/peeringServices")
     async def list_services_of_group(subscription: str, group: str, request: Request) -> Response:
         here = (subscription.lower(), group.lower())
         services = office.ledger.services.items()
         ours = {k: s for k, s in services if (s.scope.subscription.lower(), s.scope.resource_group.lower()) == here}
-        return page_of(request, by_key({k: service_resource(s) for k, s in ours.items()}))
+        return page_of(request, by_key({k: published(s) for k, s in ours.items()}))
 
     @router.get(SERVICE)
     async def get_service(subscription: str, group: str, service: str) -> Response:
-        return answer(service_resource(found_service(office, subscription, group, service)))
+        return answer(published(found_service(office, subscription, group, service)))
 
     @router.put(SERVICE)
     async def put_service(subscription: str, group: str, service: str, request: Request) -> Response:
@@ -62,14 +70,14 @@ def peering_services(office: Office) -> APIRouter:
         key = scope.key(service)
         existed = key in office.ledger.services
         office.ask(PutPeeringService(name=service, service=body, scope=scope))
-        return answer(service_resource(office.ledger.services[key]), 200 if existed else 201)
+        return answer(published(office.ledger.services[key]), 200 if existed else 201)
 
     @router.patch(SERVICE)
     async def patch_service(subscription: str, group: str, service: str, request: Request) -> Response:
         tags = (await body_of(request, Tags)).tags
         record = found_service(office, subscription, group, service)
         office.ask(TagPeeringService(service=record.key, tags=tags))
-        return answer(service_resource(office.ledger.services[record.key]))
+        return answer(published(office.ledger.services[record.key]))
 
     @router.delete(SERVICE)
     async def delete_service(subscription: str, group: str, service: str) -> Response:

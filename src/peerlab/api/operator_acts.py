@@ -6,6 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from peerlab.controller.inspection import (
+    WATCHED_FOR,
+    audit_traffic,
+    end_maintenance,
+    inspect_partner,
+    start_maintenance,
+)
 from peerlab.controller.link_test_request import try_link
 from peerlab.controller.office import Office
 from peerlab.errors import RefusedError
@@ -71,6 +78,36 @@ async def _convert(office: Office, order: Order) -> None:
 
 async def _remove(office: Office, order: Order) -> None:
     await office.remove(order.on, order.connection)
+
+
+async def _start_maintenance(office: Office, order: Order) -> None:
+    await start_maintenance(office, order.on, order.connection)
+
+
+async def _end_maintenance(office: Office, order: Order) -> None:
+    await end_maintenance(office, order.on, order.connection)
+
+
+async def _inspect(office: Office, order: Order) -> None:
+    await inspect_partner(office, order.on, order.connection)
+
+
+async def _audit(office: Office, order: Order) -> None:
+    await audit_traffic(office, order.on, order.connection, _seconds(order.reason))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text or WATCHED_FOR)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds <= LONGEST_WATCH:
+        raise bad_argument(f"'{text}' is no number of seconds up to {LONGEST_WATCH:g}")
+    return seconds
+
+
+LONGEST_WATCH = 60.0
+"""Seconds for which traffic can be watched in one act."""
 
 
 def _asn(order: Order) -> int:
@@ -149,6 +186,10 @@ ACTS: dict[str, Act] = {
         CONNECTION,
         _command(lambda o: ask.Deprovision(peering=o.on, connection=o.connection)),
     ),
+    "start-maintenance": Act("Begin planned maintenance: notice, sessions down.", CONNECTION, _start_maintenance),
+    "end-maintenance": Act("End planned maintenance: sessions back, notice.", CONNECTION, _end_maintenance),
+    "inspect": Act("Check the partner's side; defects go to the outbox.", CONNECTION, _inspect),
+    "audit-traffic": Act("Look for unannounced destinations; --reason is seconds.", CONNECTION, _audit),
     "remove": Act("Complete a deprovisioning.", CONNECTION, _remove),
 }
 """Every act by the name that ``peerlab operator`` and the operator API have for it."""

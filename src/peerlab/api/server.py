@@ -34,13 +34,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """How to serve: ``factor`` None leaves the operator's side to a person. ``port`` 0 takes any free one."""
+    """How to serve: ``factor`` None leaves the operator's side to a person. ``port`` 0 takes any free one.
+
+    ``clock`` is how many times faster than life measurements are made; None: as fast as the operator, or life.
+    """
 
     lab: str
     host: str = LOOPBACK
     port: int = 8443
     tls: bool = True
     factor: float | None = None
+    clock: float | None = None
 
 
 def folder_of(lab: str) -> Path:
@@ -59,7 +63,7 @@ def endpoint_of(lab: str) -> Endpoint:
 
 async def serve(service: Service, tell: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises RefusedError when the address or the lab is taken."""
-    office = await Office.open(service.lab, tell)
+    office = await Office.open(service.lab, tell, service.clock or service.factor or 1.0)
     try:
         await _serve(office, service, tell)
     finally:
@@ -92,7 +96,7 @@ async def _serve(office: Office, service: Service, tell: Callable[[str], None]) 
     tell(f"lab {service.lab} is served at {url}")
     try:
         async with asyncio.TaskGroup() as group:
-            behind = [group.create_task(office.keep_up())]
+            behind = [group.create_task(office.keep_up()), group.create_task(office.monitoring.run())]
             if service.factor is not None:
                 behind.append(group.create_task(AutoOperator(office, service.factor, tell).run()))
             await group.create_task(server.serve(sockets=[listening]))

@@ -11,6 +11,7 @@ import msgspec
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_config import RtrServer
 
 
 class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,8 +80,8 @@ class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
 
-    ``vrps`` are the validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811). ``kind`` names the daemon
-    that speaks BGP here (``topology.model.NodeKind``).
+    ``vrps`` are validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811), besides what ``caches`` tell
+    over RTR (RFC 8210). ``kind`` names the daemon that speaks BGP here (``topology.model.NodeKind``).
     """
 
     node: str
@@ -98,4 +99,5 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     install_routes: bool = True
     med_across_ases: bool = False
     vrps: tuple[Vrp, ...] = ()
+    caches: tuple[RtrServer, ...] = ()
     kind: str = "exabgp"

@@ -184,7 +184,7 @@ def _tell(again: Replay, differences: tuple[Difference, ...], agrees: bool, dige
     if agrees:
         click.echo(f"{counted}; {len(again.stored)} stored verdicts stand{version}", err=err)
     else:
-        click.echo(f"{counted}, but {len(differences)} verdicts are not those that it stores{version}", err=True)
+        click.echo(f"{counted}, but its verdicts do not stand: {len(differences)} differ{version}", err=True)
 
 
 def _of_topology(again: Replay) -> tuple[Difference, ...]:

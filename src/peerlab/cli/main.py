@@ -27,8 +27,10 @@ from peerlab.cli import (
     quarantine,
     rehearse,
     routing,
+    rpki,
     serve,
     sweep,
+    telemetry,
     trace,
 )
 from peerlab.cli.output import wants_colour
@@ -52,6 +54,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ),
     ("A lab's life", labs.COMMANDS),
     ("What the routers know", routing.COMMANDS),
+    ("Whose routes they are", rpki.COMMANDS),
     ("What was on the wires", (*trace.COMMANDS, *quarantine.COMMANDS)),
     ("Inside a node", inside.COMMANDS),
     ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS)),
@@ -60,6 +63,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
         (
             *serve.COMMANDS,
             *operator.COMMANDS,
+            *telemetry.COMMANDS,
         ),
     ),
     (

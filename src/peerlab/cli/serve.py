@@ -11,6 +11,9 @@ from peerlab.api.token import LIFETIME, Issuer, Scope
 from peerlab.cli.labs import chosen_lab, lab_argument
 from peerlab.cli.output import run
 
+AUTO_CLOCK = 43200.0
+"""How many times faster than life --auto is by itself."""
+
 
 @click.command("serve")
 @lab_argument
@@ -21,11 +24,10 @@ from peerlab.cli.output import run
 @click.option(
     "--clock",
     type=click.FloatRange(min=0.001),
-    default=43200.0,
-    show_default=True,
-    help="With --auto: how many times faster than life they are; 43200 makes 12 h one second.",
+    help="How many times faster than life time runs for measurements, and for people with --auto: 43200 makes 12 h one "
+    "second, and is what --auto takes by itself.",
 )
-def serve_command(lab: str | None, host: str, port: int, no_tls: bool, auto: bool, clock: float) -> None:
+def serve_command(lab: str | None, host: str, port: int, no_tls: bool, auto: bool, clock: float | None) -> None:
     """Serve the Microsoft.Peering ARM API over a running lab.
 
     Until Ctrl-C; the lab stays up.
@@ -34,7 +36,8 @@ def serve_command(lab: str | None, host: str, port: int, no_tls: bool, auto: boo
     Example:  peerlab serve peering-service --auto
     """
     name = chosen_lab(lab)
-    service = Service(lab=name, host=host, port=port, tls=not no_tls, factor=clock if auto else None)
+    factor = (clock or AUTO_CLOCK) if auto else None
+    service = Service(lab=name, host=host, port=port, tls=not no_tls, factor=factor, clock=clock)
 
     def tell(text: str) -> None:
         click.echo(text)

@@ -32,6 +32,7 @@ async def examine(desk: Provisioner, node: str, wanted: Collection[str] = CASES)
     began = now_ns()
     cases = (hostile_open.OPENER, *hostile_update.CASES, *hostile_update.WITNESSES)
     exam = await Exam.begin(rehearsal, posts(rehearsal, node, cases))
+    exam.also["asked"] = True
     try:
         await exam.realise()
         hostile_open.prepare_opener(exam)

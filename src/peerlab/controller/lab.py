@@ -16,7 +16,7 @@ import msgspec
 
 from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
-from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
+from peerlab.controller.reconcile import CACHE_PROCESS, ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
@@ -29,6 +29,7 @@ from peerlab.evidence.events import (
     LabCreated,
     LabStopped,
     ProcessExited,
+    RouteChanged,
     RouterNotice,
     SessionStateChanged,
     SnapshotTaken,
@@ -56,7 +57,7 @@ ROUTER_SOCKET = "router.sock"
 SUPERVISOR_PROCESS = "supervisor"
 """Name of the cell's first process in ``ProcessExited``; with it ended all of the lab."""
 
-LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, CACHE_PROCESS, TAP_PROCESS})
 """Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 T = TypeVar("T")
@@ -221,7 +222,7 @@ class Lab:
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
-        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice)
+        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged)
         if isinstance(event, SessionStateChanged):
             self._states[node, event.session] = event.after
         self._record_unasked(event)

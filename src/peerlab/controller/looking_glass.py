@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_net
 from typing import Any
 
 from peerlab.bgp.route_fact import RouteFact
-from peerlab.controller.office import Office
+from peerlab.controller.lab import Lab
 from peerlab.controller.probing import PING, TRACEROUTE
 from peerlab.peering.enums import LookingGlassCommand, LookingGlassSource
 from peerlab.peering.refusal import bad_argument
@@ -15,26 +15,26 @@ from peerlab.topology.model import LabModel, Node
 
 
 async def look(
-    office: Office, command: LookingGlassCommand, kind: LookingGlassSource, location: str, destination: str
+    lab: Lab, command: LookingGlassCommand, kind: LookingGlassSource, location: str, destination: str
 ) -> str:
     """What the router printed. Raises RefusedError for an unknown place or address, PeerlabError when it cannot."""
     try:
         address = ip_address(destination)
     except ValueError as wrong:
         raise bad_argument(f"destinationIP '{destination}' is not an IP address") from wrong
-    node = _router_at(office.base, kind, location)
+    node = router_at(lab.model, kind, location)
     if command is LookingGlassCommand.BGP_ROUTE:
-        routes = await (await office.lab.router(node.name)).rib("loc-rib")
+        routes = await (await lab.router(node.name)).rib("loc-rib")
         return _route_text(node.name, address, routes)
-    arguments: dict[str, Any] = {"destination": str(address), "source": _source(office.base, node, address.version)}
+    arguments: dict[str, Any] = {"destination": str(address), "source": source_of(lab.model, node, address.version)}
     if command is LookingGlassCommand.PING:
-        task = await office.lab.runtime.task(node.name, PING, {**arguments, "count": 5})
+        task = await lab.runtime.task(node.name, PING, {**arguments, "count": 5})
         return _ping_text(node.name, await task.result())
-    task = await office.lab.runtime.task(node.name, TRACEROUTE, arguments)
+    task = await lab.runtime.task(node.name, TRACEROUTE, arguments)
     return _trace_text(node.name, await task.result())
 
 
-def _router_at(model: LabModel, kind: LookingGlassSource, location: str) -> Node:
+def router_at(model: LabModel, kind: LookingGlassSource, location: str) -> Node:
     """The first edge router of a peering location, or of the metros of an Azure region."""
     cloud = model.cloud()
     named = {m.name: m.peering_location if kind is LookingGlassSource.EDGE_SITE else m.region for m in model.metros}
@@ -46,7 +46,7 @@ def _router_at(model: LabModel, kind: LookingGlassSource, location: str) -> Node
     raise bad_argument(f"sourceLocation '{location}' is no {kind}; there are {places}")
 
 
-def _source(model: LabModel, node: Node, version: int) -> str:
+def source_of(model: LabModel, node: Node, version: int) -> str:
     """An address of the router that others have a route to: one out of what its AS announces; any one without it."""
     known = model.as_of(node.name)
     announced = [net for p in (known.prefixes if known else ()) if (net := ip_network(p)).version == version]

@@ -16,7 +16,9 @@ import msgspec
 from peerlab.bgp.attributes import Family
 from peerlab.controller.cabling import cabled, find_connection, free_prefixes, why_no_wire
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
+from peerlab.controller.monitoring import Monitoring
 from peerlab.controller.observe import read_snapshot
+from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner, new_guid
 from peerlab.controller.store import FILE, AcceptedRequests, is_of_the_desk
 from peerlab.errors import PeerlabError, RefusedError, TimedOut
@@ -60,12 +62,16 @@ _BEFORE_ACTIVE = frozenset({ConnectionState.VALIDATING, ConnectionState.PROVISIO
 class Office:
     """Make one with ``open``, run ``keep_up`` beside the server, end it with ``close``; the lab keeps running."""
 
-    def __init__(self, lab: Lab, store: AcceptedRequests, lock: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, lab: Lab, store: AcceptedRequests, lock: int, tell: Callable[[str], None], factor: float = 1.0
+    ) -> None:
         self.lab = lab
         self.base: LabModel = lab.model
         self.store = store
         self.desk = Provisioner.of(lab)
         self.desk.keep = store.add
+        self.monitor = PrefixMonitor(lab, self.desk, tell)
+        self.monitoring = Monitoring(lab, lambda: self.ledger, factor)
         self.watchers: list[asyncio.Event] = []
         self._lock = lock
         self._tell = tell
@@ -73,10 +79,15 @@ class Office:
         self._following = asyncio.Lock()
         self._cable()
         lab.listeners.append(self._heard)
+        self.monitor.start()
 
     @classmethod
-    async def open(cls, name: str, tell: Callable[[str], None] = lambda text: None) -> Office:
-        """Take hold of a running lab. Raises RefusedError when it does not run or is served already."""
+    async def open(
+        cls, name: str, tell: Callable[[str], None] = lambda text: None, factor: float = 1.0
+    ) -> Office:
+        """Take hold of a running lab; ``factor`` is how fast the clock of its measurements runs.
+
+        Raises RefusedError when it does not run or is served already."""
         directory = LabStore.open(name).path
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -91,12 +102,13 @@ class Office:
             raise
         store = AcceptedRequests(directory / FILE)
         _agree(lab, store)
-        office = cls(lab, store, lock, tell)
+        office = cls(lab, store, lock, tell, factor)
         office.follow()
         return office
 
     async def close(self) -> None:
         """Let go of lab and store."""
+        self.monitor.close()
         self.lab.listeners.remove(self._heard)
         await self.lab.close()
         self.store.close()
@@ -116,6 +128,7 @@ class Office:
         if events:
             self._cable()
             self.follow()
+            self.monitoring.look_again()
             for watcher in self.watchers:
                 watcher.set()
         return events
@@ -132,6 +145,7 @@ class Office:
             try:
                 await self.realise()
                 await self._judge_prefixes()
+                await self.monitor.follow()
             except PeerlabError as error:
                 self._tell(f"the lab does not follow yet: {error}")
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self._behind.set)
@@ -384,6 +398,8 @@ class Office:
             return
         for watcher in self.watchers:
             watcher.set()
+        if self.monitor.is_behind:
+            self.follow()
         if event.before != SessionState.ESTABLISHED:
             return
         if event.node != self._edge_of(event.session):

@@ -75,8 +75,15 @@ async def activate(rehearsal: Rehearsal) -> None:
         _refuse_second_provider(rehearsal, put)
     await desk.realise()
     await lab.wait_quiet()
+    await watch(rehearsal)
     if failed:
         raise RuntimeFailure(f"prefixes that were not activated: {'; '.join(failed)}")
+
+
+async def watch(rehearsal: Rehearsal) -> None:
+    """From now on the edge routers tell of every change to the customers' prefixes."""
+    rehearsal.monitor.start()
+    await rehearsal.monitor.follow()
 
 
 def _refuse_second_provider(rehearsal: Rehearsal, put: ask.PutServicePrefix) -> None:

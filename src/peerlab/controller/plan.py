@@ -14,7 +14,10 @@ import msgspec
 
 from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
+from peerlab.daemons.rpki import servers_of
+from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, NodeKind, Session
 
 End = tuple[str, str]
@@ -40,12 +43,17 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What was observed: nodes, links, routers that run, the policies in force at each end, and its BFD."""
+    """What was observed: nodes, links, routers and RPKI caches that run, the policies in force at each end.
+
+    ``asked`` are the caches that each running router asks.
+    """
 
     nodes: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     ends: dict[str, dict[str, tuple[str, str]]] = {}
+    caches: frozenset[str] = frozenset()
+    asked: dict[str, tuple[RtrServer, ...]] = {}
     bfd: dict[End, BfdConfig] = {}
     """BFD as it is configured at each end that has it."""
 
@@ -80,6 +88,18 @@ class DeleteLink(_Step, frozen=True, kw_only=True, tag="delete-link"):
 
 class StartRouter(_Step, frozen=True, kw_only=True, tag="start-router"):
     """Start a router with all its sessions."""
+
+    node: str
+
+
+class StartCache(_Step, frozen=True, kw_only=True, tag="start-cache"):
+    """Start an RPKI cache."""
+
+    node: str
+
+
+class ChangeCaches(_Step, frozen=True, kw_only=True, tag="change-caches"):
+    """Have a router ask other RPKI caches, without a reset."""
 
     node: str
 
@@ -120,6 +140,8 @@ Step = (
     | CreateLink
     | DeleteLink
     | StartRouter
+    | StartCache
+    | ChangeCaches
     | AddSession
     | RemoveSession
     | ChangePolicy
@@ -191,6 +213,14 @@ def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
     )
     steps.extend(CreateLink(link=link.id, why="does not exist") for link in model.links if link.id not in view.links)
     starting = [node.name for node in model.nodes if node.is_router and node.name not in view.routers]
+    steps.extend(
+        StartCache(node=cache.node, why="does not run") for cache in model.caches if cache.node not in view.caches
+    )
+    steps.extend(
+        ChangeCaches(node=node.name, why="asks other caches")
+        for node in model.nodes
+        if node.name in view.asked and view.asked[node.name] != servers_of(model, node)
+    )
     steps.extend(_session_changes(model, ends, view, starting))
     steps.extend(
         StartRouter(node=name, why="its router does not run" if name in view.nodes else "new node") for name in starting
@@ -203,6 +233,11 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
     for node in model.nodes:
         if node.is_router:
             daemon_of(node.kind)
+            if node.kind is NodeKind.FRR and servers_of(model, node):
+                raise Unsupported(
+                    f"{node.name} is to ask an RPKI cache, which needs FRR's module bgpd_rpki, and Debian's package "
+                    "frr does not have it; run it on ExaBGP or BIRD"
+                )
     kinds = {node.name: node.kind for node in model.nodes}
     for session in model.sessions:
         for end in (session.left, session.right):

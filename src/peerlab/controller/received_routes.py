@@ -11,9 +11,8 @@ from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
 from peerlab.bgp.origin_validation import INVALID, VALID, OriginValidator, Vrp
 from peerlab.bgp.route_fact import RouteFact
-from peerlab.controller.office import Office
+from peerlab.controller.lab import Lab
 from peerlab.peering.received_route import PeeringReceivedRoute
-from peerlab.peering.record import PeeringRecord
 from peerlab.topology.model import LabModel
 
 _WORDS = {VALID: "Valid", INVALID: "Invalid"}
@@ -26,18 +25,20 @@ Row = tuple[tuple[int, int, int, str], PeeringReceivedRoute]
 """A place in the order of rows (family, network, length, session), and the route."""
 
 
-async def received_routes(office: Office, peering: PeeringRecord, wanted: Mapping[str, str]) -> list[Row]:
-    """Every route that fits, in the order of prefixes. Raises PeerlabError when a router does not answer."""
+async def received_routes(lab: Lab, sessions: Iterable[tuple[str, str]], wanted: Mapping[str, str]) -> list[Row]:
+    """Every route that fits, in the order of prefixes; ``sessions`` are (edge node, session id) of a peering.
+
+    Raises PeerlabError when a router does not answer.
+    """
     prefix = _canonical(wanted.get("prefix"))
     if prefix is None and wanted.get("prefix"):
         return []
-    sessions = office.sessions_of(peering)
 
     async def read(node: str, session: str) -> tuple[RouteFact, ...]:
-        return await (await office.lab.router(node)).rib("adj-rib-in-pre", session, prefix)
+        return await (await lab.router(node)).rib("adj-rib-in-pre", session, prefix)
 
-    answers = await asyncio.gather(*(read(node, session) for _, session, node in sessions))
-    judge = _Judge(office.base)
+    answers = await asyncio.gather(*(read(node, session) for node, session in sessions))
+    judge = _Judge(lab.model)
     rows = [
         (_place(fact), route) for facts in answers for fact in facts if _fits(route := judge.describe(fact), wanted)
     ]

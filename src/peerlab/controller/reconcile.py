@@ -12,9 +12,11 @@ import msgspec
 
 from peerlab.bgp.config import BfdConfig, PeerConfig
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_pdu import PORT
 from peerlab.controller.plan import (
     AddSession,
     ChangeBfd,
+    ChangeCaches,
     ChangePolicy,
     CreateLink,
     CreateNode,
@@ -23,19 +25,27 @@ from peerlab.controller.plan import (
     DesiredEnd,
     End,
     RemoveSession,
+    StartCache,
     StartRouter,
     Step,
 )
 from peerlab.controller.router_client import RouterClient
 from peerlab.controller.wiring import host_routes, link_spec, node_spec
+from peerlab.daemons import rpki
 from peerlab.daemons.kinds import files_of
 from peerlab.daemons.router_config import peer_config, router_config
-from peerlab.router.protocol import AddPeers, RemovePeers, SetBfd, SetPolicy
+from peerlab.errors import PeerlabError, RuntimeFailure, TimedOut, Unsupported
+from peerlab.router.protocol import AddPeers, AskCaches, RemovePeers, SetBfd, SetPolicy
 from peerlab.runtime.base import ForkSpec, Runtime, ZygoteSpec
 from peerlab.topology.model import LabModel
 
 ROUTER_ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
 ROUTER_PROCESS = "router"
+CACHE_PROCESS = "rpki-cache"
+TCP_AWAIT = "peerlab.runtime.transport:tcp_await"
+
+LISTENS_WITHIN = 15.0
+"""Seconds in which an RPKI cache has to listen."""
 
 RouterOf = Callable[[str], Awaitable[RouterClient]]
 
@@ -74,11 +84,14 @@ async def carry_out(
         await listener.forget(gone_nodes)
         await runtime.delete(nodes=gone_nodes, links=gone_links)
     starting = [step.node for step in steps if isinstance(step, StartRouter)]
-    if starting:
+    caches = [step.node for step in steps if isinstance(step, StartCache)]
+    if starting or caches:
         await runtime.prepare(ROUTER_ZYGOTE)  # it imports while the wires are laid
     forks, _ = await asyncio.gather(
         asyncio.to_thread(_router_forks, starting, model, ends), _create(steps, model, runtime, listener)
     )
+    await _start_caches(caches, model, runtime)
+    await _change_caches(steps, model, router)
     await _change_policies(steps, ends, router)
     await _change_bfd(steps, ends, router)
     await _add_sessions(steps, model, ends, router)
@@ -113,6 +126,60 @@ async def _create(steps: Sequence[Step], model: LabModel, runtime: Runtime, list
         )
     if new_nodes:
         await listener.listen([node.name for node in new_nodes])
+
+
+async def _start_caches(names: Collection[str], model: LabModel, runtime: Runtime) -> None:
+    """peerlab's own are forked like routers; StayRTR is a command. One that ran before goes on with what it served.
+
+    Raises Unsupported where StayRTR is not installed, TimedOut when a cache does not listen.
+    """
+    forks = []
+    for cache in model.caches:
+        if cache.node not in names:
+            continue
+        files = {str(path): text for path, text in rpki.files_of(model, cache).items()}
+        if await _has_file(runtime, cache.node, str(rpki.VRPS)):
+            del files[str(rpki.VRPS)]
+        if rpki.is_stayrtr(model, cache):
+            await runtime.put_files(cache.node, files)
+            try:
+                await runtime.spawn(cache.node, CACHE_PROCESS, rpki.stayrtr(cache))
+            except RuntimeFailure as failure:
+                raise Unsupported(
+                    f"RPKI cache {cache.node} is to be StayRTR, which cannot be started here ({failure}); "
+                    "install Debian's stayrtr, or leave kind: out"
+                ) from failure
+        else:
+            argument = str(rpki.CONFIGURATION).encode()
+            forks.append(ForkSpec(node=cache.node, name=CACHE_PROCESS, argument=argument, files=files))
+    if forks:
+        await runtime.fork_all(ROUTER_ZYGOTE.name, forks)
+    await asyncio.gather(*(_await_cache(runtime, cache.node) for cache in model.caches if cache.node in names))
+
+
+async def _await_cache(runtime: Runtime, node: str) -> None:
+    """A signal that comes before a process is ready for it would end it. Raises TimedOut when it does not listen."""
+    arguments = {"destination": "::1", "port": PORT, "within": LISTENS_WITHIN}
+    task = await runtime.task(node, TCP_AWAIT, arguments)
+    if (await task.result())["outcome"] != "open":
+        log = (await runtime.read_file(node, f"{CACHE_PROCESS}.log")).decode(errors="replace").splitlines()
+        words = log[-1] if log else "it wrote nothing to its log"
+        raise TimedOut(f"RPKI cache {node} listening on TCP/{PORT} ({words})", LISTENS_WITHIN)
+
+
+async def _has_file(runtime: Runtime, node: str, path: str) -> bool:
+    try:
+        await runtime.read_file(node, path)
+    except PeerlabError:
+        return False
+    return True
+
+
+async def _change_caches(steps: Iterable[Step], model: LabModel, router: RouterOf) -> None:
+    nodes = [step.node for step in steps if isinstance(step, ChangeCaches)]
+    await asyncio.gather(
+        *(_ask(router, node, AskCaches(caches=rpki.servers_of(model, model.node(node)))) for node in nodes)
+    )
 
 
 async def _change_policies(steps: Iterable[Step], ends: dict[End, DesiredEnd], router: RouterOf) -> None:
@@ -188,6 +255,6 @@ def _files(model: LabModel, name: str, ends: Mapping[str, DesiredEnd]) -> Mappin
     return files_of(msgspec.structs.replace(config, peers=peers))
 
 
-async def _ask(router: RouterOf, node: str, request: AddPeers | RemovePeers | SetBfd | SetPolicy) -> None:
+async def _ask(router: RouterOf, node: str, request: AddPeers | AskCaches | RemovePeers | SetBfd | SetPolicy) -> None:
     client = await router(node)
     await client.ask(request)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peerlab.controller.lab import Lab, now_ns
+from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import Provisioner
 from peerlab.errors import LabBroken, PeerlabError
 from peerlab.evidence.events import PhaseEnded, PhaseStarted
@@ -26,7 +27,8 @@ class Rehearsal:
     """What every phase works with: the lab, Microsoft's desk, and somebody to tell.
 
     ``model`` is the topology's own; the lab's may hold examiners besides. ``widest`` is the largest model the lab
-    had, so that the trace can name every wire of the run.
+    had, so that the trace can name every wire of the run. ``monitor`` watches Peering Service prefixes once they are
+    activated.
     """
 
     lab: Lab
@@ -35,6 +37,10 @@ class Rehearsal:
     model: LabModel
     widest: LabModel
     broken: set[Phase] = field(default_factory=set)
+    monitor: PrefixMonitor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.monitor = PrefixMonitor(self.lab, self.desk)
 
     @classmethod
     def of(cls, lab: Lab, tell: Tell) -> Rehearsal:
@@ -64,6 +70,13 @@ async def play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:
 
     Raises LabBroken as soon as the lab itself is lost: no scene can be played then.
     """
+    try:
+        await _play(rehearsal, scenes)
+    finally:
+        rehearsal.monitor.close()
+
+
+async def _play(rehearsal: Rehearsal, scenes: tuple[Scene, ...]) -> None:
     for scene in scenes:
         lab = rehearsal.lab
         lab.record(PhaseStarted(at=now_ns(), phase=scene.phase))

@@ -18,6 +18,7 @@ from peerlab.evidence.events import (
     ConnectionStateChanged,
     Event,
     MailSent,
+    PrefixEventRaised,
     ResourceChanged,
     StimulusApplied,
     ValidationJudged,
@@ -76,4 +77,6 @@ def is_of_the_desk(event: Event, stimuli: frozenset[str]) -> bool:
     """Whether an event belongs in the store: what the desk decided, and what a peer (``stimuli``) did with its side."""
     if isinstance(event, StimulusApplied):
         return event.stimulus in stimuli
-    return isinstance(event, ResourceChanged | ConnectionStateChanged | MailSent | ValidationJudged)
+    return isinstance(
+        event, ResourceChanged | ConnectionStateChanged | MailSent | ValidationJudged | PrefixEventRaised
+    )

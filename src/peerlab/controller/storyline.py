@@ -9,9 +9,11 @@ from peerlab.controller import (
     hostile,
     link_test,
     liveness,
+    origin,
     peering_service,
     policy_stimulus,
     quarantine,
+    telemetry,
     turn_up,
 )
 from peerlab.controller.lab import Lab, now_ns
@@ -41,6 +43,10 @@ SCENES: tuple[Scene, ...] = (
         Phase.HOSTILE, hostile.attack, (Phase.ALLOW,), "attackers do what no honest peer would", conformance=True
     ),
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
+    Scene(
+        Phase.ORIGIN, origin.validate_origins, (Phase.ALLOW,),
+        "ROAs come and go, their cache is lost, an origin is forged, a host is blackholed", conformance=True,
+    ),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(
         Phase.LIVENESS,
@@ -50,6 +56,13 @@ SCENES: tuple[Scene, ...] = (
         conformance=True,
     ),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
+    Scene(
+        Phase.TELEMETRY,
+        telemetry.telemetry,
+        (Phase.ALLOW,),
+        "a customer's prefix is withdrawn, hijacked and leaked; Microsoft is asked what it knows",
+        conformance=True,
+    ),
     Scene(
         Phase.DEPROVISION, deprovision.deprovision, (Phase.ALLOW,), "one peering is drained, removed, turned up again"
     ),

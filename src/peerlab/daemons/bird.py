@@ -16,6 +16,7 @@ from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import LearnedFrom, Policy
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
@@ -112,6 +113,7 @@ def configuration(
         igp_base=IGP_BASE,
         originated=_by_version(routes),
         vrps={version: [_vrp(one) for one in config.vrps if _version(one.prefix) == version] for version in (4, 6)},
+        caches=[_cache(one) for one in _caches(config)],
         bfd_protocol=BFD_PROTOCOL if any(peer.bfd is not None for peer in config.peers) else None,
         path_functions=bird_filter.PATH_FUNCTIONS,
         functions=functions,
@@ -255,6 +257,28 @@ def _attribute_lines(attributes: PathAttributes) -> list[str]:
     lines += [f"bgp_community.add(({text.replace(':', ',')}));" for text in attributes.communities]
     lines += [f"bgp_large_community.add(({text.replace(':', ',')}));" for text in attributes.large_communities]
     return lines
+
+
+def cache_protocol(server: RtrServer) -> str:
+    """BIRD's name of an RPKI cache's protocol."""
+    return f"rpki-{server.name}"
+
+
+def _caches(config: RouterConfig) -> tuple[RtrServer, ...]:
+    """Raises Unsupported for caches of different preference: BIRD puts all into one table."""
+    if len({one.preference for one in config.caches}) > 1:
+        raise Unsupported(
+            f"BIRD cannot prefer one RPKI cache to another ({config.node} is told "
+            f"{', '.join(f'{one.name}: {one.preference}' for one in config.caches)}); give all the same preference, "
+            "or run this router on ExaBGP"
+        )
+    return config.caches
+
+
+def _cache(server: RtrServer) -> dict[str, Any]:
+    """BIRD 2.0.12 asks a cache at one address only, and takes no expiry below 600 s from it."""
+    options = [f"remote {server.addresses[0]} port {server.port};", "retry keep 1;"]
+    return {"server": server.name, "name": cache_protocol(server), "options": options}
 
 
 def _vrp(vrp: Vrp) -> str:

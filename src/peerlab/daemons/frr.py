@@ -175,6 +175,8 @@ def _session_lines(config: RouterConfig, peer: PeerConfig, shut: bool) -> list[s
         f"timers {max(1, peer.hold_time // 3)} {peer.hold_time}" if peer.hold_time else "timers 0 0",
         "timers connect 1",
         "advertisement-interval 0",
+        # In an update group of its own a neighbour is not sent back what it announced, and is served sooner.
+        "solo",
     ]
     if peer.passive:
         lines.append("passive")

@@ -12,6 +12,7 @@ from peerlab.bgp.attributes import Family
 from peerlab.daemons.frr import Configuration, Neighbour
 
 _FAMILIES = {Family.IPV4: "ipv4 unicast", Family.IPV6: "ipv6 unicast"}
+SHUT = "shutdown"
 _WHOLE = ("route-map", "timers", "maximum-prefix", "local-role", "password", "shutdown", "description")
 """Settings of which a new value replaces the old one; of any other line the old one is negated."""
 
@@ -34,7 +35,12 @@ def _inside(before: Configuration, after: Configuration) -> list[str]:
     lines += [f"no neighbor {address}" for address in before.neighbours if address not in after.neighbours]
     for address, wanted in after.neighbours.items():
         was = before.neighbours.get(address)
-        lines += _changed(() if was is None else was.lines, wanted.lines, f"neighbor {address} ")
+        if was is None:
+            # bgpd would begin with the first line: it is held back until it knows all, its role and key among it.
+            begin, *rest = wanted.lines
+            lines += [f"neighbor {address} {line}" for line in (begin, SHUT, *rest) if line]
+        else:
+            lines += _changed(was.lines, wanted.lines, f"neighbor {address} ")
     for family, name in _FAMILIES.items():
         within = _changed(before.networks[family], after.networks[family], "")
         for address, wanted in after.neighbours.items():
@@ -43,7 +49,11 @@ def _inside(before: Configuration, after: Configuration) -> list[str]:
                                    f"neighbor {address} ")  # fmt: skip
         if within:
             lines += [f"address-family {name}", *within, "exit-address-family"]
-    return lines
+    return lines + [
+        f"no neighbor {address} {SHUT}"
+        for address, wanted in after.neighbours.items()
+        if address not in before.neighbours and SHUT not in wanted.lines
+    ]
 
 
 def _family_lines(neighbour: Neighbour | None) -> tuple[str, ...]:

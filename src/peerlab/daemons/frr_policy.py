@@ -29,6 +29,7 @@ from peerlab.bgp.policy import (
     AsPathPrepended,
     CommunityIn,
     Condition,
+    Discard,
     FirstAsIs,
     HasOtc,
     LearnedFrom,
@@ -41,6 +42,7 @@ from peerlab.bgp.policy import (
     PrefixRange,
     Prepend,
     RemoveCommunities,
+    RemovePrivateAses,
     RpkiIs,
     SetLocalPref,
     SetMed,
@@ -464,6 +466,13 @@ def _next_hop_self(_: NextHopSelf, route_map: RouteMap) -> list[tuple[str, str]]
     return [("next-hop", f"set {_IP[route_map.family]} next-hop peer-address")]
 
 
+def _unknown(why: str) -> Callable[[Any, RouteMap], list[tuple[str, str]]]:
+    def refuse(_: Any, __: RouteMap) -> list[tuple[str, str]]:
+        raise _Inexpressible(why)
+
+    return refuse
+
+
 _ACTIONS: dict[type, Callable[[Any, RouteMap], list[tuple[str, str]]]] = {
     SetLocalPref: _set_local_pref,
     SetMed: _set_med,
@@ -471,4 +480,6 @@ _ACTIONS: dict[type, Callable[[Any, RouteMap], list[tuple[str, str]]]] = {
     RemoveCommunities: _remove,
     Prepend: _prepend,
     NextHopSelf: _next_hop_self,
+    RemovePrivateAses: _unknown("a route map cannot take private AS numbers out of a path"),
+    Discard: _unknown("a route map cannot have a route's packets dropped"),
 }

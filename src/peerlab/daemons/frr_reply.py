@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ class FrrSession(msgspec.Struct, frozen=True, kw_only=True):
     local_id: Address | None = None
     remote_id: Address | None = None
     next_hop: Address | None = None
+    refreshes_heard: int = 0
     counters: tuple[int, ...] = ()
 
 
@@ -198,6 +200,39 @@ def _hop(one: dict[str, Any]) -> Address | None:
     return None if text in ("", *_ANY_ADDRESS) else Address(text)
 
 
+def attributes_of_brief(brief: Brief) -> PathAttributes:
+    """What a brief shows of a route's attributes. Raises ValueError for a path that cannot be read."""
+    return PathAttributes(
+        origin=brief.origin,
+        as_path=path_of(brief.as_path),
+        next_hop=brief.next_hop,
+        med=brief.med,
+        local_pref=brief.local_pref,
+    )
+
+
+_PARTS = (
+    (re.compile(r"\{([\d,]+)\}"), SegmentType.AS_SET),
+    (re.compile(r"\(([\d ]+)\)"), SegmentType.AS_CONFED_SEQUENCE),
+    (re.compile(r"\[([\d,]+)\]"), SegmentType.AS_CONFED_SET),
+    (re.compile(r"([\d ]+)"), SegmentType.AS_SEQUENCE),
+)
+
+
+def path_of(text: str) -> tuple[Segment, ...]:
+    """``64500 64501 {64502,64503}`` as segments. Raises ValueError."""
+    path, rest = [], text.strip()
+    while rest:
+        for pattern, kind in _PARTS:
+            if match := pattern.match(rest):
+                path.append(Segment(kind, tuple(map(int, re.findall(r"\d+", match[1])))))
+                rest = rest[match.end() :].strip()
+                break
+        else:
+            raise ValueError(f"FRR shows the AS path {text!r}, which cannot be read at {rest!r}")
+    return tuple(path)
+
+
 def path_text(attributes: PathAttributes) -> str:
     """A path as bgpd writes it."""
     marks = {
@@ -244,6 +279,7 @@ def _session(address: Address, one: dict[str, Any]) -> FrrSession:
         last_reset=one.get("lastResetDueTo", ""),
         local_id=Address(one["localRouterId"]) if "localRouterId" in one else None,
         remote_id=Address(one["remoteRouterId"]) if "remoteRouterId" in one else None,
+        refreshes_heard=stats.get("routeRefreshRecv", 0),
         counters=tuple(stats.get(word, 0) for word in _COUNTED)
         + tuple(each.get("sentPrefixCounter", 0) for each in families),
     )
@@ -258,3 +294,8 @@ def _flat(told: Any) -> str:
     if isinstance(told, dict):
         return " ".join(f"{key if value is True else ''} {_flat(value)}" for key, value in told.items()).lower()
     return str(told).lower() if isinstance(told, str) else ""
+
+
+def received_count(text: str) -> int:
+    """How many routes a peer has announced, from ``show bgp … neighbors … prefix-counts json``."""
+    return int(read(text).get("ribTableWalkCounters", {}).get("Adj-in", 0))

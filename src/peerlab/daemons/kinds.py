@@ -34,13 +34,6 @@ def refuse_what_cannot_be_said(kind: NodeKind, policy: Policy, family: Family) -
     daemon_of(kind).refuse(policy, family)
 
 
-def file_names(kind: NodeKind) -> tuple[PurePath, ...]:
-    """The files that a router of a kind keeps in its directory. Raises Unsupported."""
-    daemon_of(kind)
-    daemon = bird if kind is NodeKind.BIRD else exabgp
-    return daemon.CONFIGURATION, daemon.ROUTER
-
-
 def files_of(config: RouterConfig) -> Mapping[PurePath, str]:
     """The files of a router from its configuration alone. Raises Unsupported."""
     return daemon_of(NodeKind(config.kind)).files(config)

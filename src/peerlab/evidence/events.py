@@ -259,6 +259,44 @@ class RouterNotice(_Event, frozen=True, kw_only=True, tag="router-notice"):
     message: str = ""
 
 
+class RouteChanged(_Event, frozen=True, kw_only=True, tag="route-changed"):
+    """A router tells what it holds now of a watched prefix on one external session, because that changed.
+
+    ``held`` False means that Adj-RIB-In has no route for it any more. ``origin`` is the origin AS, None for a path
+    without one. ``accepted`` and ``reason`` are what import policy said; ``best`` whether this router's decision took
+    it. ``received_at`` is when the UPDATE came (ns); ``at`` is when the change had been decided.
+    """
+
+    node: str
+    session: str
+    prefix: str
+    held: bool
+    as_path: str = ""
+    origin: int | None = None
+    accepted: bool = False
+    best: bool = False
+    reason: str = ""
+    received_at: int = 0
+
+
+class PrefixEventRaised(_Event, frozen=True, kw_only=True, tag="prefix-event-raised"):
+    """An event of a Peering Service prefix (spec 3.9). ``name`` is the prefix resource's key, ``alarm`` says what it is
+    a sign of: hijack, leak, withdrawal or nothing (''). ``caused_at`` is when the router saw its cause (ns).
+    """
+
+    name: str
+    prefix: str
+    kind: str
+    level: str
+    summary: str
+    description: str = ""
+    node: str = ""
+    session: str = ""
+    origin: int | None = None
+    alarm: str = ""
+    caused_at: int = 0
+
+
 Event = (
     LabCreated
     | LabConverged
@@ -285,4 +323,6 @@ Event = (
     | SnapshotTaken
     | ProcessExited
     | RouterNotice
+    | RouteChanged
+    | PrefixEventRaised
 )

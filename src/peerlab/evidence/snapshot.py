@@ -7,6 +7,7 @@ import msgspec
 from peerlab.bgp.attributes import Address, Family, Prefix
 from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import RouteFact as RouteFact
+from peerlab.bgp.rtr_config import RtrServer
 
 
 class BfdFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,6 +61,33 @@ class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     import_policy: str = ""
     export_policy: str = ""
     bfd: BfdFact | None = None
+
+
+class CacheFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a router stands with an RPKI cache (RFC 8210). ``vrps`` None: it has no usable data of it.
+
+    ``used``: origins are validated by its data. ``expires_in`` seconds; None without data.
+    """
+
+    name: str
+    state: str
+    preference: int = 1
+    version: int = 1
+    session: int | None = None
+    serial: int = 0
+    vrps: int | None = None
+    used: bool = False
+    expires_in: float | None = None
+    problem: str = ""
+
+
+class ValidationFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a router validates origins by: how many VRPs, their ``bgp.origin_validation.digest``, and its caches."""
+
+    vrps: int = 0
+    digest: str = ""
+    servers: tuple[RtrServer, ...] = ()
+    caches: tuple[CacheFact, ...] = ()
 
 
 class KernelRoute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

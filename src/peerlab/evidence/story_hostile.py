@@ -8,7 +8,8 @@ from enum import StrEnum
 class HostileStimulus(StrEnum):
     """What the examiner does to the edge that no honest peer would do.
 
-    Every detail has ``trial``; octets are whole BGP messages in hex, to be found again on the wire.
+    Every detail has ``trial``; octets are whole BGP messages in hex, to be found again on the wire. ``asked``: true
+    where a person did it to some router (``peerlab hostile``) and not the scene to the edge.
     """
 
     BAD_OPEN = "bad-open"

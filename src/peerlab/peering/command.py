@@ -12,7 +12,9 @@ from peerlab.bgp.attributes import Address
 from peerlab.peering.enums import LearnedType
 from peerlab.peering.peer_asn import PeerAsnProperties
 from peerlab.peering.peering_resource import Peering
-from peerlab.peering.peering_service import PeeringService, PeeringServicePrefixEvent
+from peerlab.peering.peering_service import PeeringService
+from peerlab.peering.prefix_event import PrefixEvent
+from peerlab.peering.received_route import ConnectionMonitorTestProperties
 from peerlab.peering.record import LegacyRecord
 from peerlab.peering.scope import LAB, Scope
 from peerlab.peering.verdict import RuleVerdict
@@ -331,7 +333,49 @@ class RecordPrefixEvents(_Command, frozen=True, kw_only=True):
     """Route changes of a Peering Service prefix, as events of spec 3.9."""
 
     prefix: str
-    events: tuple[PeeringServicePrefixEvent, ...]
+    events: tuple[PrefixEvent, ...]
+
+
+class InitializeMonitor(_Command, frozen=True, kw_only=True):
+    """Set connection monitoring up for a subscription."""
+
+    subscription: str
+
+
+class PutMonitorTest(_Command, frozen=True, kw_only=True):
+    """Create or change a connection monitor test of a Peering Service."""
+
+    service: str
+    name: str
+    properties: ConnectionMonitorTestProperties
+
+
+class DeleteMonitorTest(_Command, frozen=True, kw_only=True):
+    """Delete a connection monitor test."""
+
+    test: str
+
+
+class StartMaintenance(_Command, frozen=True, kw_only=True):
+    """Planned maintenance of a connection's router begins: whoever it concerns is told."""
+
+    peering: str
+    connection: str
+
+
+class EndMaintenance(_Command, frozen=True, kw_only=True):
+    """Planned maintenance is over, and told."""
+
+    peering: str
+    connection: str
+
+
+class FlagPartner(_Command, frozen=True, kw_only=True):
+    """Something about a connection is against the requirements: the peer is asked to act."""
+
+    peering: str
+    connection: str
+    problem: str
 
 
 class DeleteServicePrefix(_Command, frozen=True, kw_only=True):
@@ -383,5 +427,11 @@ Command = (
     | JudgeServicePrefix
     | RevalidateServicePrefix
     | RecordPrefixEvents
+    | InitializeMonitor
+    | PutMonitorTest
+    | DeleteMonitorTest
+    | StartMaintenance
+    | EndMaintenance
+    | FlagPartner
     | DeleteServicePrefix
 )

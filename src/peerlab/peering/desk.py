@@ -15,6 +15,8 @@ from peerlab.peering import (
     association,
     command,
     conversion,
+    monitor_request,
+    notice,
     peering_request,
     registration_request,
     service_request,
@@ -68,6 +70,12 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     command.JudgeServicePrefix: service_request.judge_service_prefix,
     command.RevalidateServicePrefix: service_request.revalidate_service_prefix,
     command.RecordPrefixEvents: service_request.record_prefix_events,
+    command.InitializeMonitor: monitor_request.initialize_monitor,
+    command.PutMonitorTest: monitor_request.put_monitor_test,
+    command.DeleteMonitorTest: monitor_request.delete_monitor_test,
+    command.StartMaintenance: notice.start_maintenance,
+    command.EndMaintenance: notice.end_maintenance,
+    command.FlagPartner: notice.flag_partner,
     command.DeleteServicePrefix: service_request.delete_service_prefix,
 }
 

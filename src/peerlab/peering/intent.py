@@ -139,7 +139,7 @@ def _transit_ends(model: LabModel, rules: EdgeRules) -> Iterator[EdgeEnd]:
         if cloud is None or ours.asn != cloud.asn or ours.relation is not Relation.PROVIDER:
             continue
         base = model.policies[ours.import_policy]
-        changed = transit_import(base, session.family, rules)
+        changed = transit_import(base, session.family, rules, validates=model.validates(ours.node))
         if changed != base:
             yield EdgeEnd(
                 node=ours.node,
@@ -204,6 +204,17 @@ def _describe(
         registered=registered,
         lan=lan,
         draining=connection.state == ConnectionState.PENDING_REMOVE,
+        blackhole=_agreed_on_blackhole(model, session),
+        validates=model.validates(ours.node),
+    )
+
+
+def _agreed_on_blackhole(model: LabModel, session: Session) -> bool:
+    return any(
+        connection.blackhole
+        for peering in model.peerings
+        for connection in peering.connections
+        if f"{peering.name}/{connection.name}" == session.connection
     )
 
 

@@ -75,6 +75,22 @@ def connection_notice(
     return _notice(at, to, f"{subject}: peering {peering.name}, connection {connection.label}", text)
 
 
+def maintenance(
+    at: int, to: str | None, peering: PeeringRecord, connection: ConnectionRecord, *, over: bool
+) -> tuple[MailSent, ...]:
+    """Service Health's planned maintenance: one notice at the start, one at the end, naming subscription, region and
+    peering location [IP/walkthrough-device-maintenance-notification]."""
+    when = "has ended" if over else "has started"
+    return _notice(
+        at,
+        to,
+        f"Planned maintenance for Azure Peering Service {when}: {peering.peering_location}",
+        f"Subscription {peering.scope.subscription}, region {peering.region}, peering location "
+        f"{peering.peering_location}: planned maintenance of the router of connection {connection.label} of peering "
+        f"{peering.name} {when}.",
+    )
+
+
 def resource_removed(at: int, to: str | None, peering: PeeringRecord) -> tuple[MailSent, ...]:
     """The peering is gone."""
     return _notice(at, to, f"Peering {peering.name} removed", f"The peering at {peering.peering_location} is gone.")

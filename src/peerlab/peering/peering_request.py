@@ -8,8 +8,9 @@ from peerlab.peering import conversion, refusal
 from peerlab.peering.command import DeletePeering, PutPeering, TagPeering
 from peerlab.peering.connection_request import requested_connections
 from peerlab.peering.enums import ConnectionState, DirectPeeringType, Kind, ValidationState
+from peerlab.peering.monitor_request import endpoint_of
 from peerlab.peering.number_space import is_public_asn
-from peerlab.peering.peering_resource import Peering, SubResource
+from peerlab.peering.peering_resource import ConnectivityProbe, Peering, SubResource
 from peerlab.peering.record import ConnectionRecord, PeerAsnRecord, PeeringRecord
 from peerlab.peering.refusal import bad_argument
 from peerlab.peering.request_rules import check_sku
@@ -109,7 +110,7 @@ def _wanted(work: Work, command: PutPeering) -> PeeringRecord:
         direct_type=direct_type,
         connections=_connections(work, body, owner, place.name, command, before),
         tags=body.tags,
-        probes=body.properties.connectivity_probes,
+        probes=_probes(work, body, before),
     )
 
 
@@ -131,6 +132,20 @@ def _connections(
         agreement=owner.asn in work.ledger.agreements,
         new_id=work.new_id,
     )
+
+
+def _probes(work: Work, body: Peering, before: PeeringRecord | None) -> tuple[ConnectivityProbe, ...]:
+    """Endpoint and region are create-only: probes can be added and taken out, but none can become another one."""
+    regions = {place.azure_region.casefold() for place in work.catalogue.places}
+    for probe in body.properties.connectivity_probes:
+        endpoint_of(probe.endpoint or "")
+        if (probe.azure_region or "").casefold() not in regions:
+            raise bad_argument(f"azureRegion '{probe.azure_region}' of a connectivity probe is unknown")
+    standing, asked = before.probes if before else (), body.properties.connectivity_probes
+    for old, new in zip(standing, asked, strict=False):
+        if len(standing) == len(asked) and (old.endpoint, old.azure_region) != (new.endpoint, new.azure_region):
+            raise bad_argument(f"endpoint and azureRegion of connectivity probe {old.endpoint} cannot be changed")
+    return asked
 
 
 def _approved_owner(work: Work, reference: SubResource | None) -> PeerAsnRecord:

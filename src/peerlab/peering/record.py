@@ -189,6 +189,26 @@ class ServicePrefixRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         return self.state in (PrefixValidationState.VERIFIED, PrefixValidationState.WARNING)
 
 
+class MonitorTestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A reachability test of a Peering Service, by echo requests without a port. ``frequency`` in seconds."""
+
+    key: str
+    service: str
+    name: str
+    source_agent: str
+    destination: str
+    destination_port: int | None = None
+    frequency: int = 60
+
+
+class WorkspaceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The Log Analytics workspace of a subscription, which is its key. There is none behind it in a lab."""
+
+    key: str
+    workspace_id: str
+    secret: str
+
+
 class LegacyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A peering made out of band, waiting to be converted into a resource (spec 2.7)."""
 

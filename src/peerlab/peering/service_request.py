@@ -6,6 +6,7 @@ import ipaddress
 
 import msgspec
 
+from peerlab.evidence.events import PrefixEventRaised
 from peerlab.peering import refusal
 from peerlab.peering.addressing import network
 from peerlab.peering.command import (
@@ -18,6 +19,8 @@ from peerlab.peering.command import (
     RevalidateServicePrefix,
     TagPeeringService,
 )
+from peerlab.peering.monitor_request import drop_monitor_tests
+from peerlab.peering.prefix_event import LEVELS
 from peerlab.peering.record import PeeringServiceRecord, ServicePrefixRecord
 from peerlab.peering.refusal import bad_argument
 from peerlab.peering.registration_request import judged_state, record_verdicts
@@ -79,6 +82,7 @@ def delete_peering_service(work: Work, command: DeletePeeringService) -> None:
     service = work.service(command.service)
     for prefix in [p for p in work.ledger.prefixes.values() if p.service == service.key]:
         work.drop(prefix)
+    drop_monitor_tests(work, service.key)
     work.drop(service)
 
 
@@ -123,10 +127,25 @@ def revalidate_service_prefix(work: Work, command: RevalidateServicePrefix) -> N
 
 
 def record_prefix_events(work: Work, command: RecordPrefixEvents) -> None:
-    """Events are kept in the order they happened."""
+    """Events are kept in the order they happened, each with its type's level."""
     record = _prefix(work, command.prefix)
-    if command.events:
-        work.save(msgspec.structs.replace(record, events=record.events + command.events))
+    for event in command.events:
+        work.emit(
+            PrefixEventRaised(
+                at=work.now,
+                name=record.key,
+                prefix=record.prefix,
+                kind=event.kind,
+                level=LEVELS[event.kind],
+                summary=event.summary,
+                description=event.description,
+                node=event.node,
+                session=event.session,
+                origin=event.origin,
+                alarm=event.alarm,
+                caused_at=event.caused_at,
+            )
+        )
 
 
 def delete_service_prefix(work: Work, command: DeleteServicePrefix) -> None:

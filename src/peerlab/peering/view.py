@@ -23,21 +23,25 @@ from peerlab.peering.peering_resource import (
     SubResource,
 )
 from peerlab.peering.peering_service import (
+    LogAnalyticsWorkspaceProperties,
     PeeringService,
     PeeringServicePrefix,
     PeeringServicePrefixProperties,
     PeeringServiceProperties,
     PeeringServiceSku,
 )
+from peerlab.peering.received_route import ConnectionMonitorTest, ConnectionMonitorTestProperties
 from peerlab.peering.record import (
     ConnectionRecord,
     FamilySession,
+    MonitorTestRecord,
     PeerAsnRecord,
     PeeringRecord,
     PeeringServiceRecord,
     RegisteredAsnRecord,
     RegisteredPrefixRecord,
     ServicePrefixRecord,
+    WorkspaceRecord,
 )
 from peerlab.peering.registration import (
     PeeringRegisteredAsn,
@@ -131,8 +135,18 @@ def registered_asn_resource(record: RegisteredAsnRecord, peering: PeeringRecord)
     )
 
 
-def service_resource(record: PeeringServiceRecord) -> PeeringService:
-    """A peering service as published; without a backup location the internet is the backup."""
+def service_resource(
+    record: PeeringServiceRecord, workspace: WorkspaceRecord | None = None, agents: tuple[str, ...] = ()
+) -> PeeringService:
+    """A peering service as published; without a backup location the internet is the backup.
+
+    ``agents`` are connected to the subscription's workspace, where it has one.
+    """
+    written = None
+    if workspace is not None:
+        written = LogAnalyticsWorkspaceProperties(
+            workspace_id=workspace.workspace_id, key=workspace.secret, connected_agents=agents
+        )
     return PeeringService(
         location=record.region,
         sku=PeeringServiceSku(name=record.sku) if record.sku else None,
@@ -146,6 +160,7 @@ def service_resource(record: PeeringServiceRecord) -> PeeringService:
             provider_primary_peering_location=record.primary,
             provider_backup_peering_location=record.backup,
             provisioning_state=ProvisioningState.SUCCEEDED,
+            log_analytics_workspace_properties=written,
         ),
     )
 
@@ -166,6 +181,26 @@ def service_prefix_resource(
             error_message=record.error,
             events=record.events if events else (),
             provisioning_state=_provisioning(record.state),
+        ),
+    )
+
+
+def monitor_test_resource(
+    record: MonitorTestRecord, service: PeeringServiceRecord, success: bool | None = None, path: tuple[str, ...] = ()
+) -> ConnectionMonitorTest:
+    """A connection monitor test as published; ``success`` is None until it has run."""
+    return ConnectionMonitorTest(
+        id=service.scope.id("peeringServices", service.name, "connectionMonitorTests", record.name),
+        name=record.name,
+        type=f"{PROVIDER}/peeringServices/connectionMonitorTests",
+        properties=ConnectionMonitorTestProperties(
+            source_agent=record.source_agent,
+            destination=record.destination,
+            destination_port=record.destination_port,
+            test_frequency_in_sec=record.frequency,
+            is_test_successful=success,
+            path=path,
+            provisioning_state=ProvisioningState.SUCCEEDED,
         ),
     )
 

@@ -18,12 +18,14 @@ from peerlab.peering.ledger import CREATED, DELETED, UPDATED, Ledger, kind_of
 from peerlab.peering.record import (
     ConnectionRecord,
     LegacyRecord,
+    MonitorTestRecord,
     PeerAsnRecord,
     PeeringRecord,
     PeeringServiceRecord,
     RegisteredAsnRecord,
     RegisteredPrefixRecord,
     ServicePrefixRecord,
+    WorkspaceRecord,
 )
 from peerlab.peering.states import Trigger, step
 
@@ -34,6 +36,8 @@ Record = (
     | RegisteredAsnRecord
     | PeeringServiceRecord
     | ServicePrefixRecord
+    | MonitorTestRecord
+    | WorkspaceRecord
     | LegacyRecord
 )
 T = TypeVar("T")

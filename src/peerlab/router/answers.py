@@ -6,18 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.errors import RefusedError
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.snapshot import SessionFact, ValidationFact
 from peerlab.router.protocol import (
     AddPeers,
     Announce,
+    AskCaches,
     Explain,
     OpenSession,
     Originate,
     ReadRib,
     ReadSessions,
+    ReadValidation,
     RefreshSession,
     RemovePeers,
     SendRaw,
@@ -27,6 +31,7 @@ from peerlab.router.protocol import (
     ShutSession,
     Subscribe,
     WaitFor,
+    WatchPrefixes,
     Withdraw,
     WithdrawOrigin,
 )
@@ -70,6 +75,14 @@ class Answering(Protocol):
         """AdminDown for a session's BFD, or up again. Raises RefusedError where that cannot be."""
         ...
 
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now, and how the router stands with its RPKI caches."""
+        ...
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on, without a reset."""
+        ...
+
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown, or reset."""
         ...
@@ -80,6 +93,10 @@ class Answering(Protocol):
 
     def refresh(self, session: str) -> None:
         """Ask the peer for its routes again."""
+        ...
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
         ...
 
 
@@ -96,6 +113,8 @@ class Answers(ABC):
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            AskCaches: self._ask_caches,
+            ReadValidation: self._validation,
             SetBfd: self._set_bfd,
             ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
@@ -106,6 +125,7 @@ class Answers(ABC):
             Announce: self._announce,
             Withdraw: self._withdraw,
             SendRaw: self._send_raw,
+            WatchPrefixes: self._watch_prefixes,
         }
 
     def answer(self, request: Any) -> Any:
@@ -117,6 +137,8 @@ class Answers(ABC):
         router = self._asked
         if wait.what == "quiet":
             return router.is_quiet
+        if wait.what == "vrps":
+            return router.validation().digest == wait.digest
         if wait.what in ("best", "no-best"):
             if wait.prefix is None:
                 raise RefusedError("PrefixMissing", f"wait-for {wait.what} needs a prefix")
@@ -127,7 +149,7 @@ class Answers(ABC):
             raise RefusedError(
                 "ConditionUnknown",
                 f"cannot wait for {wait.what!r}; "
-                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best or quiet",
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best, quiet or vrps",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
@@ -173,6 +195,13 @@ class Answers(ABC):
         self._asked.shut_bfd(request.session, request.down)
         return True
 
+    def _ask_caches(self, request: AskCaches) -> bool:
+        self._asked.ask_caches(request.caches)
+        return True
+
+    def _validation(self, _: Any) -> ValidationFact:
+        return self._asked.validation()
+
     def _shut(self, request: ShutSession) -> bool:
         self._asked.shut(request.session, request.communication, request.reset)
         return True
@@ -183,6 +212,10 @@ class Answers(ABC):
 
     def _refresh(self, request: RefreshSession) -> bool:
         self._asked.refresh(request.session)
+        return True
+
+    def _watch_prefixes(self, request: WatchPrefixes) -> bool:
+        self._asked.watch(request.prefixes)
         return True
 
     @abstractmethod

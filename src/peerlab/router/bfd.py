@@ -1,7 +1,7 @@
-"""BFD at work in a router: its sessions, their sockets and timers in the router's own loop.
+"""BFD at work in a router: its sessions, their sockets and timers, in a loop (``bfd_thread`` gives it one of its own).
 
-What comes is judged before time is: a router that was busy for a while finds what waited, and takes nobody for dead
-who has spoken. Its own packets are late then; see docs/bfd.md.
+What comes is judged before time is: whoever was kept busy for a while finds what waited, and takes nobody for dead who
+has spoken.
 """
 
 from __future__ import annotations

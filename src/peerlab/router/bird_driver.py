@@ -13,6 +13,8 @@ from peerlab.bgp.config import RouterConfig
 from peerlab.daemons.bird import BFD_PROTOCOL, CONFIGURATION, CONTROL_SOCKET, protocol_name
 from peerlab.daemons.bird_reply import BirdLiveness, BirdSession, Line, liveness, sessions
 from peerlab.errors import RefusedError
+from peerlab.evidence.snapshot import ValidationFact
+from peerlab.router.bird_caches import BirdCaches
 from peerlab.router.bird_control import BirdControl
 from peerlab.router.bird_rib import BirdRib
 from peerlab.router.companion_child import Child, check, program
@@ -67,7 +69,8 @@ class BirdDriver:
 
     def __init__(self, companion: Watching) -> None:
         self._companion = companion
-        self._ribs = BirdRib(self, companion)
+        self._caches = BirdCaches(self, companion)
+        self._ribs = BirdRib(self, companion, self._caches)
         self._has_started = False
         self._named: RouterConfig | None = None
         self._sessions: dict[str, str] = {}
@@ -76,6 +79,10 @@ class BirdDriver:
     def ribs(self) -> RibViews:
         """BIRD's tables."""
         return self._ribs
+
+    def validation(self) -> ValidationFact:
+        """What BIRD's ROA tables hold, and how it stands with its caches."""
+        return self._caches.fact()
 
     @property
     def children(self) -> Sequence[Child]:

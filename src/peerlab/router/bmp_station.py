@@ -73,9 +73,7 @@ class BmpStation:
             except OSError:
                 octets = b""
             if not octets:
-                self._connection.close()
-                self._connection, self._rest = None, b""
-                self._tables.clear()
+                self.hang_up()
                 return
             self._take(self._rest + octets)
 
@@ -101,6 +99,13 @@ class BmpStation:
             table.pop(prefix, None)
         for prefix, attributes in told.update.routes():
             table[prefix] = Heard(attributes, told.at)
+
+    def hang_up(self) -> None:
+        """End the connection and forget what was told; the daemon connects again and tells everything."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._rest = None, b""
+        self._tables.clear()
 
     def close(self) -> None:
         """Stop listening."""

@@ -18,26 +18,31 @@ import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
-from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import BfdFact, SessionFact
+from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
-from peerlab.router.loop import READ, Loop
+from peerlab.router.loop import READ, Loop, Timer
 from peerlab.router.rib_views import RibViews
+from peerlab.router.route_watch import RouteWatch
 from peerlab.topology.model import NodeKind
 
-Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
 
 POKE_EVERY = 0.02
 """Seconds between looks at a daemon that somebody waits for."""
 
 QUIET_POKES = 3
 """Questions in a row after which a daemon must have neither moved nor said anything to count as quiet."""
+
+WATCH_EVERY = 0.5
+"""Seconds between looks at watched prefixes: a daemon tells nobody when a route changes."""
 
 _BGP_PORT = 179
 
@@ -72,11 +77,13 @@ class Companion:
         self._activity = 0
         self._seen: Hashable = None
         self._stirred_at = loop.now()
+        self._next_look: Timer | None = None
         self._write()
         self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
         self._driver = make(self)
+        self._watch = RouteWatch(config.node, self._driver.ribs, lambda: self.config.peers)
         self._driver.start()
         for child in self._driver.children:
             loop.watch(child.output, READ, lambda _, child=child: self._said_something(child))  # type: ignore[misc]
@@ -310,6 +317,14 @@ class Companion:
         changed = (msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers)
         self.configure(msgspec.structs.replace(self.config, peers=tuple(changed)))
 
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now."""
+        return self._driver.validation()
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these RPKI caches from now on. Raises Unsupported for what the daemon cannot be told."""
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
+
     def shut_bfd(self, session: str, down: bool) -> None:
         """No daemon here can put one BFD session into AdminDown. Raises RefusedError."""
         raise RefusedError(
@@ -344,6 +359,24 @@ class Companion:
         """Ask the peer for its routes again. Raises RefusedError when the daemon or the peer cannot."""
         self._record(session)
         self._driver.refresh(session)
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on, at most ``WATCH_EVERY`` late."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        for held in self._watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
+        self._next_look = self._loop.after(WATCH_EVERY, self._look)
+
+    def _look(self) -> None:
+        if self._has_ended or self._watch.is_idle:
+            return
+        try:
+            for change in self._watch.look(time.time_ns()):
+                self._listener(change)
+        except PeerlabError as failure:
+            self.trouble(f"watched prefixes cannot be read: {failure}")
+        self._next_look = self._loop.after(WATCH_EVERY, self._look)
 
     def originate(self, prefix: Prefix, attributes: PathAttributes) -> None:
         """Originate a prefix with these attributes. Raises Unsupported for what the daemon cannot originate."""

@@ -14,6 +14,7 @@ import msgspec
 
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.daemons.origination import Origination
+from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.rib_views import RibViews
 
@@ -107,8 +108,10 @@ class Driver(Protocol):
     title: str
     """What people call the daemon."""
 
-    quiet_for: float
-    """Seconds in which nothing may have stirred before the daemon counts as quiet: its own delays, and some."""
+    @property
+    def quiet_for(self) -> float:
+        """Seconds in which nothing may have stirred before the daemon counts as quiet: its own delays, and some."""
+        ...
 
     @property
     def ribs(self) -> RibViews:
@@ -138,6 +141,10 @@ class Driver(Protocol):
 
     def shown(self) -> Mapping[str, Shown]:
         """Every session."""
+        ...
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now (RFC 6811)."""
         ...
 
     def shut(self, session: str, communication: str) -> None:

@@ -14,10 +14,12 @@ from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.effects import FibChange
 from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
+from peerlab.bgp.origin_validation import digest
 from peerlab.daemons.frr import BMP_PORT, Configuration, structure
 from peerlab.daemons.frr_change import commands
-from peerlab.daemons.frr_reply import FrrSession, sessions
+from peerlab.daemons.frr_reply import FrrSession, received_count, sessions
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
+from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.bmp_station import BmpStation
 from peerlab.router.companion_child import START_WITHIN, Child
 from peerlab.router.companion_driver import Shown, Watching
@@ -39,12 +41,14 @@ _HUSHED = ("zclient_send_message() failed", "waiting until one is created for it
 """Warnings of bgpd that tell nobody anything: at its end, and of interfaces without an IPv6 link-local address."""
 
 
+SHORT_QUIET, LONG_QUIET = 0.15, 0.3
+"""Seconds without a stir after which bgpd is quiet: its work queue waits 50 ms, a new announcement of all 100 ms."""
+
+
 class FrrDriver:
     """The FRR of one node."""
 
     title = "FRR"
-    quiet_for = 0.15
-    """bgpd lets changed prefixes lie for 50 ms before it decides about them."""
 
     def __init__(self, companion: Watching) -> None:
         self._companion = companion
@@ -53,6 +57,17 @@ class FrrDriver:
         self._addresses: dict[str, str] = {}
         self._told: Configuration | None = None
         self._children: tuple[Child, ...] = ()
+        self._asked_again = 0
+        self._announces_until = 0.0
+
+    @property
+    def quiet_for(self) -> float:
+        """bgpd lets changed prefixes lie for 50 ms, and for 100 ms what a new session or policy makes it announce."""
+        return LONG_QUIET if time.monotonic() < self._announces_until else SHORT_QUIET
+
+    def validation(self) -> ValidationFact:
+        """Debian's FRR has no origin validation: everything is not-found."""
+        return ValidationFact(digest=digest(()))
 
     @property
     def ribs(self) -> RibViews:
@@ -94,6 +109,7 @@ class FrrDriver:
             self._vty.configure(commands(after, before), anyhow=True)
             raise
         self._note_configuration()
+        self._will_announce()
         self._drop_what_nobody_knows(prefixes, self._prefixes())
 
     def poke(self) -> None:
@@ -103,7 +119,12 @@ class FrrDriver:
     def counters(self) -> Hashable:
         """Messages and queues of every session, and the monitoring station's messages."""
         self.station.read()
-        return (self.station.messages, tuple((one.address, one.state, one.counters) for one in self.neighbours()))
+        neighbours = self.neighbours()
+        asked = sum(one.refreshes_heard for one in neighbours)
+        if asked != self._asked_again:
+            self._asked_again = asked
+            self._will_announce()
+        return (self.station.messages, tuple((one.address, one.state, one.counters) for one in neighbours))
 
     def shown(self) -> Mapping[str, Shown]:
         """Every session."""
@@ -164,6 +185,9 @@ class FrrDriver:
         self._fib.clear()
         self._fib.close()
 
+    def _will_announce(self) -> None:
+        self._announces_until = time.monotonic() + LONG_QUIET
+
     def _configure(self, *lines: str) -> None:
         self._vty.configure([f"router bgp {self._companion.config.asn}", *lines])
 
@@ -201,7 +225,7 @@ class FrrDriver:
 
     def _heard_zebra(self, line: str) -> None:
         match = _LOG.fullmatch(line)
-        if match is None or match[3]:
+        if match is None or (match[3] and not match[4].startswith("Disabling MPLS")):
             self._companion.notice("frr", "", line, time.time_ns())
 
     def _heard(self, line: str) -> None:
@@ -223,6 +247,7 @@ class FrrDriver:
             # A second connection of the same peer moves too, while the first is Established.
             if moved[2] == "Established" or not companion.is_established(session):
                 companion.moved(session, _STATES.get(moved[3], moved[3]), at)
+                self._will_announce()
         elif (ended := _END_OF_RIB.match(text)) and (session := self._sessions.get(ended[1])):
             companion.end_of_rib(session)
         elif (told := _NOTIFIED.match(text)) and (session := self._sessions.get(told[2].partition("(")[0])):
@@ -233,6 +258,11 @@ class FrrDriver:
         elif (warned := _WARNED.match(text)) and (session := self._sessions.get(warned[1])):
             companion.notice("max-prefix-warning", session, f"{warned[2]} of at most {warned[3]} prefixes", at)
 
+    def _received(self, one: FrrSession) -> int:
+        peer = self._companion.peer(self._sessions[one.address])
+        command = f"show bgp {_FAMILIES[peer.family]} neighbors {one.address} prefix-counts json"
+        return received_count(self.ask(command)) if one.state == "Established" else 0
+
     def _shown(self, one: FrrSession) -> Shown:
         state = one.state.split()[0]
         return Shown(
@@ -242,7 +272,7 @@ class FrrDriver:
             capabilities_sent=one.capabilities_sent,
             capabilities_received=one.capabilities_received,
             peer_role=one.remote_role,
-            received=len(self.station.table(one.address)),
+            received=self._received(one),
             accepted=one.accepted,
             advertised=one.advertised,
             last_error=one.last_reset,

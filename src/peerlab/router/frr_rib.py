@@ -10,6 +10,7 @@ and a difference in what it does show is a failure, not an answer.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,7 @@ from peerlab.bgp.role import otc_on_egress
 from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
 from peerlab.daemons.bmp import as_received
 from peerlab.daemons.frr_policy import TAGS
-from peerlab.daemons.frr_reply import Brief, FrrRoute, briefs, path_text, routes
+from peerlab.daemons.frr_reply import Brief, FrrRoute, attributes_of_brief, briefs, path_text, routes
 from peerlab.errors import InputError, RuntimeFailure
 from peerlab.router.bmp_station import Heard
 from peerlab.router.companion_driver import Watching
@@ -37,7 +38,27 @@ if TYPE_CHECKING:
 AGREE_WITHIN = 5.0
 """Seconds in which what bgpd tells by BMP must be what its vty shows."""
 
+ASK_AGAIN_AFTER = 0.03
+"""Seconds after which bgpd is asked to tell its whole table when what it told is not what it shows."""
+
+DEFAULT_ROUTES = ("0.0.0.0/0", "::/0")
+"""bgpd 8.4.4 begins to tell its table after these, so of a rejected one there is only what its vty shows."""
+
 NOT_TAKEN = "refused by FRR's own rules (path loop, role, next hop or originator)"
+
+STEPS = {
+    "Weight": Step.LOCAL_ORIGIN.value,
+    "Local Pref": Step.LOCAL_PREF.value,
+    "AS Path": Step.AS_PATH.value,
+    "Origin": Step.ORIGIN.value,
+    "MED": Step.MED.value,
+    "Peer Type": Step.EBGP.value,
+    "IGP Metric": Step.IGP_METRIC.value,
+    "Router ID": Step.ROUTER_ID.value,
+    "Cluster length": Step.CLUSTER_LIST.value,
+    "Neighbor IP": Step.PEER_ADDRESS.value,
+}
+"""bgpd's words for the step that its best path won by (``selectionReason``), as the step that a rival lost by."""
 
 _FAMILIES = {Family.IPV4: "ipv4 unicast", Family.IPV6: "ipv6 unicast"}
 _SOURCES = {tag: source for source, tag in TAGS.items()}
@@ -53,7 +74,12 @@ class FrrRib:
     def loc_rib(self, prefix: Prefix | None = None) -> list[RouteFact]:
         """Every route that passed import policy, and what this router originates."""
         families = tuple(Family) if prefix is None else (family_of_prefix(prefix),)
-        return [self._fact(route) for family in families for route in self._table(family, prefix)]
+        found = []
+        for family in families:
+            table = self._table(family, prefix)
+            paths = Counter(route.prefix for route in table)
+            found += [self._fact(route, alone=paths[route.prefix] == 2) for route in table]
+        return found
 
     def adj_rib_in_pre(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What the peer announced. A peer's LOCAL_PREF bgpd does not keep over eBGP."""
@@ -152,19 +178,38 @@ class FrrRib:
         """What bgpd has told by BMP, once it is what its vty shows."""
         station = self._frr.station
         limit = time.monotonic() + AGREE_WITHIN
+        ask_again_at = time.monotonic() + ASK_AGAIN_AFTER
         while True:
             station.read()
             heard = self._received_by(peer)
-            shown = {(one.prefix, one.as_path, one.med) for one in self._briefs(peer, "received-routes")}
-            told = {(key, path_text(one.attributes), one.attributes.med) for key, one in heard.items()}
-            if shown == told:
-                return heard
+            shown = self._briefs(peer, "received-routes")
+            for one in shown:
+                if one.prefix in DEFAULT_ROUTES and one.prefix not in heard:
+                    heard[one.prefix] = Heard(attributes_of_brief(one), 0)
+            wrong = [one for one in shown if not self._is_shown_as(peer, heard.get(one.prefix), one)]
+            if not wrong:
+                # bgpd 8.4.4 does not tell by BMP that a route is withdrawn which it had rejected.
+                return {one.prefix: heard[one.prefix] for one in shown}
             if time.monotonic() > limit:
+                one = wrong[0]
                 raise RuntimeFailure(
-                    f"{self._router.config.node}: what FRR told of {peer.session} by BMP is not what its vty shows: "
-                    f"{sorted(map(str, told - shown))[:3]} and not {sorted(map(str, shown - told))[:3]}"
+                    f"{self._router.config.node}: FRR's vty shows {one.prefix} of {peer.session} with path "
+                    f"{one.as_path!r} and MED {one.med}; by BMP it told {heard.get(one.prefix) or 'nothing of it'}"
                 )
-            station.wait(0.05)
+            if time.monotonic() > ask_again_at:
+                # And of one that it rejects at once it tells only with the whole table, at a new connection.
+                station.hang_up()
+                ask_again_at = time.monotonic() + AGREE_WITHIN / 3
+            station.wait(ASK_AGAIN_AFTER)
+
+    def _is_shown_as(self, peer: PeerConfig, heard: Heard | None, brief: Brief) -> bool:
+        """What bgpd shows as received is what its import route-map has made of it, also of a route that it denies."""
+        if heard is None:
+            return False
+        after = self._judged(
+            self._policy(peer.import_policy), brief.prefix, heard.attributes, _source(peer)
+        ).attributes
+        return path_text(after) == brief.as_path and after.med == brief.med
 
     def _received_by(self, peer: PeerConfig) -> dict[Prefix, Heard]:
         """What bgpd has told so far."""
@@ -185,10 +230,12 @@ class FrrRib:
             prefix=prefix, session=peer.session, peer=peer.peer, attributes=attributes, received_at=heard.at
         )
 
-    def _fact(self, route: FrrRoute) -> RouteFact:
+    def _fact(self, route: FrrRoute, alone: bool = False) -> RouteFact:
+        """``alone``: the best path has one rival, so bgpd's reason for the best is why the other lost."""
         session = self._frr.session_of(route.peer) if route.peer else None
         heard = self._received_by(self._router.peer(session)).get(route.prefix) if session else None
-        reason = "" if route.best else f"not chosen; FRR chose the best by: {route.best_by or 'it does not say'}"
+        step = STEPS.get(route.best_by) if alone else None
+        reason = "" if route.best else step or f"not chosen; FRR says of the best: {route.best_by or 'nothing'}"
         return RouteFact(
             prefix=route.prefix,
             session=session,

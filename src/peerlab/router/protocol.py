@@ -2,8 +2,8 @@
 
 Frames: 4 octets of length (network order), then one JSON object. A request has ``id`` and ``do``; its answer has the
 same ``id`` and either ``answer`` or ``refused`` (text). After ``subscribe`` the router also sends ``{"notice": …}``
-frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``) in order. Any number of clients
-may be connected.
+frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``, ``RouteChanged``) in order. Any
+number of clients may be connected.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from peerlab.bgp.config import RouterConfig as RouterConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.route_fact import Candidate as Candidate
 from peerlab.bgp.route_fact import Explanation as Explanation
+from peerlab.bgp.rtr_config import RtrServer as RtrServer
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=True):
@@ -67,6 +68,16 @@ class RemovePeers(_Request, frozen=True, kw_only=True, tag="remove-peers"):
 
     sessions: tuple[str, ...]
     communication: str = ""
+
+
+class AskCaches(_Request, frozen=True, kw_only=True, tag="ask-caches"):
+    """Validate origins by these RPKI caches from now on, without a reset of any session. Answer: true."""
+
+    caches: tuple[RtrServer, ...] = ()
+
+
+class ReadValidation(_Request, frozen=True, kw_only=True, tag="read-validation"):
+    """Answer: ``evidence.snapshot.ValidationFact``."""
 
 
 class SetBfd(_Request, frozen=True, kw_only=True, tag="set-bfd"):
@@ -145,18 +156,27 @@ class Subscribe(_Request, frozen=True, kw_only=True, tag="subscribe"):
     """From now on send notices on this connection; the answer is the current list of ``SessionFact``."""
 
 
+class WatchPrefixes(_Request, frozen=True, kw_only=True, tag="watch-prefixes"):
+    """From now on tell subscribers (``evidence.events.RouteChanged``) of every change to what external sessions hold
+    of exactly these prefixes, and no more of those watched before. What is held now is told first. Answer: true.
+    """
+
+    prefixes: tuple[Prefix, ...]
+
+
 class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
     """Answer true as soon as the condition holds, or false after ``within`` seconds.
 
     ``what``: ``established``, ``down``, ``end-of-rib`` (received), ``bfd-up``, ``bfd-down`` for ``session``; ``best``,
     ``no-best`` for ``prefix`` (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send
-    or to decide.
+    or to decide; ``vrps`` = origins are validated by the VRPs with that ``digest`` (``origin_validation.digest``).
     """
 
     what: str
     within: float
     session: str | None = None
     prefix: Prefix | None = None
+    digest: str = ""
 
 
 Request = (
@@ -166,6 +186,8 @@ Request = (
     | SetPolicy
     | AddPeers
     | RemovePeers
+    | AskCaches
+    | ReadValidation
     | SetBfd
     | ShutBfd
     | ShutSession
@@ -177,5 +199,6 @@ Request = (
     | Withdraw
     | SendRaw
     | Subscribe
+    | WatchPrefixes
     | WaitFor
 )

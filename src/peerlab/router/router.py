@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from peerlab.bgp import framing
+from peerlab.bgp.attributes import Prefix
 from peerlab.bgp.bfd_packet import diagnostic_words
 from peerlab.bgp.bfd_session import StateChange
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
@@ -17,23 +18,28 @@ from peerlab.bgp.framing import MessageType
 from peerlab.bgp.negotiated import Negotiated
 from peerlab.bgp.notification import BFD_DOWN, CEASE, MAXIMUM_PREFIXES, OUT_OF_RESOURCES
 from peerlab.bgp.open import Open, negotiate
+from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
 from peerlab.daemons.router_config import ROUTER, router_json
 from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import BfdStateChanged, RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import BfdFact, SessionFact
-from peerlab.router.bfd import Liveness, strictly
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
+from peerlab.router.bfd import strictly
 from peerlab.router.bfd_gate import HELD_MOST, BfdGate
+from peerlab.router.bfd_thread import LivenessThread
 from peerlab.router.engine import Engine, Opens
 from peerlab.router.fib import Fib
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import Loop
 from peerlab.router.next_hops import ReachableNextHops
+from peerlab.router.route_watch import RouteWatch
+from peerlab.router.validation import Validation
 
-Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
 
 _CONNECTED = frozenset({"OpenSent", "OpenConfirm", "Established"})
 """States in which there is a connection for BFD to end."""
@@ -62,12 +68,14 @@ class Router:
         self._settling = False
         self._records = {peer.session: _Record(peer, time.time_ns()) for peer in config.peers}
         self._speaker = BgpSpeaker(config, time.time_ns())
+        self._watch = RouteWatch(config.node, self._speaker, lambda: self.config.peers)
         self._fib = Fib() if config.install_routes else None
         if self._fib is not None:
             self._fib.clear()
         self._engine = Engine(loop, self)
+        self._validation = Validation(loop, config.caches, config.vrps, self._vrps_changed, self._tell_of_caches)
         self._gate = BfdGate()
-        self._liveness = Liveness(loop, self._bfd_changed, self.trouble)
+        self._liveness = LivenessThread(loop, self._bfd_changed, self.trouble)
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interior = (
             Interior(loop, config, self._next_hops_changed, self.trouble, tells_costs=False) if config.igp else None
@@ -94,6 +102,7 @@ class Router:
     def stop(self, communication: str = "") -> None:
         """End every session (Cease/2) and take the routes out of the kernel."""
         self._engine.stop(communication)
+        self._validation.close()
         self._liveness.stop()
         if self._interior is not None:
             self._interior.stop()
@@ -191,6 +200,16 @@ class Router:
             )
         )
 
+    # what the caches tell
+
+    def _vrps_changed(self, vrps: frozenset[Vrp]) -> None:
+        judged = self._speaker.set_vrps(vrps, time.time_ns())
+        self.notice("rpki", "", f"{len(vrps)} VRPs in force, {judged} received routes judged again")
+        self._settle_soon()
+
+    def _tell_of_caches(self, kind: str, text: str) -> None:
+        self.notice(kind, "", text)
+
     # what the kernel tells
 
     def _interfaces_changed(self, names: frozenset[str]) -> None:
@@ -240,6 +259,14 @@ class Router:
             self._engine.close(close.session, close.code, close.subcode, close.data, close.reason)
         for notice in effects.notices:
             self.notice(notice.kind, notice.session, notice.text, notice.message)
+        for change in self._watch.look(time.time_ns()):
+            self._listener(change)
+
+    def watch(self, prefixes: tuple[Prefix, ...]) -> None:
+        """Tell what is held of these prefixes, and of every change from now on."""
+        self.settle()
+        for held in self._watch.watch(prefixes, time.time_ns()):
+            self._listener(held)
 
     def change(self) -> BgpSpeaker:
         """The speaker, to be told something; ``settle`` carries out what comes of it."""
@@ -256,6 +283,15 @@ class Router:
     def sessions(self) -> list[SessionFact]:
         """Every session as it is now."""
         return [self._fact(record) for record in self._records.values()]
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now."""
+        return self._validation.fact()
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on."""
+        self._validation.ask(caches)
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
 
     def is_established(self, session: str) -> bool:
         """Whether the session is Established. Raises RefusedError for an unknown one."""

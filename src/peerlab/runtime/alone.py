@@ -1,6 +1,6 @@
 """A zygote's work in a process of its own: for containers, into which nothing can be forked that was imported outside.
 
-``python3 -m peerlab.runtime.alone SPECIFICATION ARGUMENT``: a zygote's specification as JSON, and the argument in base64.
+``python3 -m peerlab.runtime.alone SPECIFICATION ARGUMENT``: a zygote's specification as JSON, the argument in base64.
 """
 
 from __future__ import annotations

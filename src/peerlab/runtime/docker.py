@@ -96,7 +96,8 @@ class Engine:
             pid = container.attrs["State"]["Pid"]
         except ImageNotFound as failure:
             raise Unsupported(
-                f"{node.name}: there is no image {node.image} here; `make images` builds ours, `docker pull` gets others"
+                f"{node.name}: there is no image {node.image} here; "
+                "`make images` builds ours, `docker pull` fetches others"
             ) from failure
         except (APIError, DockerException) as failure:
             raise RuntimeFailure(f"{node.name}: Docker refuses a container of {node.image}: {failure}") from failure

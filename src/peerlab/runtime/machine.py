@@ -79,7 +79,8 @@ _DAEMONS = (
 
 def examine() -> tuple[Fact, ...]:
     """Everything, in the order in which a person wants to read it."""
-    return (_python(), _kernel_version(), *_user_namespaces(), *_in_namespaces(), _exabgp(), *map(_daemon, _DAEMONS), _engine())
+    programs = (_exabgp(), *map(_daemon, _DAEMONS), _engine())
+    return (_python(), _kernel_version(), *_user_namespaces(), *_in_namespaces(), *programs)
 
 
 def _python() -> Fact:

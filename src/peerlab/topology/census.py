@@ -16,8 +16,9 @@ class Census:
 
     @cached_property
     def as_of(self) -> dict[str, str]:
-        """AS name of every router and host."""
-        return {node: name for name, words in self.document.ases.items() for node in (*words.routers, *words.hosts)}
+        """AS name of every router, host and cache."""
+        ases = self.document.ases.items()
+        return {node: name for name, words in ases for node in (*words.routers, *words.hosts, *words.caches)}
 
     @cached_property
     def router_as(self) -> dict[str, str]:

@@ -81,6 +81,24 @@ class HostWords(_Words, frozen=True, kw_only=True):
     """Its IPv6 address with length; derived likewise."""
 
 
+class CacheWords(_Words, frozen=True, kw_only=True):
+    """An RPKI cache behind a router of its AS. All routers of the AS ask it by RTR (RFC 8210); it begins with the ROAs
+    of the registry."""
+
+    router: Name
+    """The router that it is wired to."""
+    kind: NodeKind = NodeKind.RPKI_CACHE
+    """rpki-cache, which comes with peerlab, or stayrtr where that is installed."""
+    preference: int = 1
+    """0 to 255, lower is preferred; caches of one preference are believed together."""
+    refresh: int = 3600
+    """Seconds after which routers ask again."""
+    retry: int = 600
+    """Seconds after which routers ask again when a question failed."""
+    expire: int = 7200
+    """Seconds after which routers forget what they were told, unless they are told again."""
+
+
 class BackboneWords(_Words, frozen=True, kw_only=True):
     """A link inside an AS, on which the IGP runs."""
 
@@ -114,6 +132,8 @@ class AsWords(_Words, frozen=True, kw_only=True):
     """Its routers. In an AS of role ixp every router is a route server."""
     hosts: dict[str, HostWords] = {}
     """Its end systems."""
+    caches: dict[str, CacheWords] = {}
+    """Its RPKI caches."""
     backbone: tuple[BackboneWords, ...] = ()
     """Links between its routers."""
     reflectors: tuple[Name, ...] = ()
@@ -258,6 +278,9 @@ class ConnectionWords(_Words, frozen=True, kw_only=True):
     """How many IPv6 prefixes Microsoft shall accept at most."""
     peering_service: bool = False
     """Use for Peering Service; always so for IxRs."""
+    blackhole: bool = False
+    """Both sides agreed on the BLACKHOLE community 65535:666 (RFC 7999): Microsoft's edge drops what
+    is announced with it, inside prefixes that the peer may announce."""
     delay_ms: float | None = None
     """Direct: one-way delay in milliseconds, where the kernel can shape."""
     session: SessionWords = SessionWords()

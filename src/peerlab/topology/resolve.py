@@ -26,6 +26,7 @@ from peerlab.topology.model import (
     Metro,
     Node,
     NodeKind,
+    RpkiCache,
     RuntimeKind,
 )
 from peerlab.topology.session import pairings, sessions
@@ -66,6 +67,7 @@ def resolve(document: Document) -> LabModel:
         peerings=request.peerings(census, all_wires, plan, found),
         services=request.services(census),
         registry=request.registry(census),
+        caches=_caches(census),
         expectations=request.expectations(census),
         public_ranges=PUBLIC_RANGES if document.public_ranges is None else document.public_ranges,
         warnings=warnings(census),
@@ -115,9 +117,10 @@ def _link(wire: Wire, interfaces: dict[tuple[str, str], str]) -> Link:
 def _nodes(
     census: Census, all_wires: tuple[Wire, ...], plan: AddressPlan, interfaces: dict[tuple[str, str], str]
 ) -> tuple[Node, ...]:
-    """Routers and hosts AS by AS, then the exchanges' switches. A MAC tells node and interface by number."""
+    """Routers, hosts and caches AS by AS, then the exchanges' switches. A MAC tells node and interface by number."""
     document = census.document
     order = [*census.router_as, *(h for a in document.ases.values() for h in a.hosts), *document.exchanges]
+    order += [cache for a in document.ases.values() for cache in a.caches]
     number = {node: position for position, node in enumerate(order, start=1)}
     ports: dict[str, list[Interface]] = {node: [] for node in order}
     for wire in all_wires:
@@ -167,9 +170,37 @@ def _nodes(
                     gateway_v6=gateways.get((host, 6)),
                 )
             )
+        for cache, cache_words in asys.caches.items():
+            found.append(
+                Node(
+                    name=cache,
+                    kind=cache_words.kind,
+                    as_name=name,
+                    asn=asys.asn,
+                    metro=asys.routers[cache_words.router].metro,
+                    interfaces=tuple(ports[cache]),
+                    gateway_v4=gateways.get((cache, 4)),
+                    gateway_v6=gateways.get((cache, 6)),
+                )
+            )
     for name, exchange in document.exchanges.items():
         found.append(Node(name=name, kind=NodeKind.SWITCH, metro=exchange.metro, interfaces=tuple(ports[name])))
     return tuple(found)
+
+
+def _caches(census: Census) -> tuple[RpkiCache, ...]:
+    return tuple(
+        RpkiCache(
+            node=name,
+            serves=tuple(asys.routers),
+            preference=words.preference,
+            refresh=words.refresh,
+            retry=words.retry,
+            expire=words.expire,
+        )
+        for asys in census.document.ases.values()
+        for name, words in asys.caches.items()
+    )
 
 
 def _gateways(all_wires: tuple[Wire, ...], plan: AddressPlan) -> dict[tuple[str, int], Address]:

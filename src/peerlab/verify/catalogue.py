@@ -9,12 +9,16 @@ from peerlab.verify import (
     deprovision,
     failover,
     link,
+    origin,
+    origin_abuse,
     physical,
     policy,
     routing,
     security,
     session,
     telemetry,
+    telemetry_events,
+    telemetry_reports,
     validation,
 )
 from peerlab.verify.check import Check
@@ -28,11 +32,16 @@ CATALOGUE: tuple[Check, ...] = (
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,
+    *origin_abuse.POLICY_CHECKS,
+    *origin.CHECKS,
     *validation.CHECKS,
     *routing.CHECKS,
     *failover.CHECKS,
     *security.CHECKS,
+    *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
+    *telemetry_events.CHECKS,
+    *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
 )
 """Every check, in the order of the phases."""

@@ -89,6 +89,7 @@ def judge_no_proxy(evidence: Evidence) -> Judgement:
         if watch is None or asked is None or not trial.saw.count("sent"):
             docket.lacks(f"{port.key}: what was asked of it was not logged or not sent")
             continue
+        before, others = docket.faults, 0
         for why, addresses in asked.items():
             for address in addresses if isinstance(addresses, list | tuple) else ():
                 if why == "own":
@@ -97,7 +98,11 @@ def judge_no_proxy(evidence: Evidence) -> Judgement:
                 for answer in watch.answers(str(address))[:1]:
                     what = f"answers for {address} ({why}) with {claimed_mac(answer.frame)}"
                     docket.breaks(answer.at, port.key, f"{what}: {_shown(answer)}")
-                silent += 1
+                others += 1
+        silent += others
+        if docket.faults == before:
+            what = f"no answer in {watch.seconds:.1f} s for {others} addresses that are not its own"
+            docket.proves(watch.trial.until, port.key, what)
         missing = {"own", "off-lan", "monitor"} - {why for why, addresses in asked.items() if addresses}
         if missing:
             docket.lacks(f"{port.key}: no address was asked for that is {', '.join(sorted(missing))}")

@@ -45,8 +45,13 @@ SLACK = 1.5
 def hostile_trials(
     evidence: Evidence, docket: Docket, stimulus: HostileStimulus, *keys: str
 ) -> Iterator[tuple[Trial, Message]]:
-    """Answered trials with the message that was sent for each, as the trace shows it; gaps are entered."""
+    """Answered trials with the message that was sent for each, as the trace shows it; gaps are entered.
+
+    What a person asked of any router (``peerlab hostile``) is no part of the scene, and is left out.
+    """
     for trial in answered(evidence, docket, stimulus, *keys):
+        if trial.did.flag("asked"):
+            continue
         where = name_of(trial)
         if not watched(evidence, docket, trial.session, trial.at, trial.until, broken=True):
             continue

@@ -77,7 +77,7 @@ def test_another_verdict_ends_with_its_own_code(peerlab: Command, fresh: Path, b
     rewritten = files()[FINDINGS].replace(b'"outcome": "pass"', b'"outcome": "inconclusive"', 1)
     assert peerlab("replay", bundle(sealed({**files(), FINDINGS: rewritten}))) == DISAGREES
     assert "stored as INCONCLUSIVE" in peerlab.err and "the evidence gives PASS" in peerlab.err
-    assert "verdicts are not those that it stores" in peerlab.err
+    assert "its verdicts do not stand" in peerlab.err
 
 
 def test_a_topology_that_is_not_the_one_that_was_judged(peerlab: Command, bundle: Callable[..., Path]) -> None:

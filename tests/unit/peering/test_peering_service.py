@@ -24,7 +24,8 @@ from peerlab.peering.command import (
     ValidateRegisteredPrefix,
 )
 from peerlab.peering.enums import DirectPeeringType, LearnedType, PrefixEventType, PrefixValidationState
-from peerlab.peering.peering_service import PeeringService, PeeringServicePrefixEvent, PeeringServiceProperties
+from peerlab.peering.peering_service import PeeringService, PeeringServiceProperties
+from peerlab.peering.prefix_event import PrefixEvent
 from peerlab.peering.verdict import RuleVerdict
 
 PREMIUM = {"sku": "Premium_Direct_Free"}
@@ -229,7 +230,7 @@ class TestService:
     def test_events_are_kept_in_order(self, office: Office) -> None:
         office.do(put_service(), PutServicePrefix(service="s1", name="hq", prefix=CUSTOMER_PREFIX))
         for kind in (PrefixEventType.ANNOUNCEMENT, PrefixEventType.WITHDRAWAL):
-            office.do(RecordPrefixEvents(prefix="s1/hq", events=(PeeringServicePrefixEvent(event_type=kind),)))
+            office.do(RecordPrefixEvents(prefix="s1/hq", events=(PrefixEvent(kind=kind, summary=""),)))
         assert [e.event_type for e in office.desk.ledger.prefixes["s1/hq"].events] == [
             PrefixEventType.ANNOUNCEMENT,
             PrefixEventType.WITHDRAWAL,

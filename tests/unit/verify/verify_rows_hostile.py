@@ -369,6 +369,10 @@ def _untried(stimulus: HostileStimulus) -> dict[str, Change]:
     return {"never tried": lambda s: s.untry(stimulus)}
 
 
+def _asked(stimulus: HostileStimulus) -> dict[str, Change]:
+    return {"a person did it to some router": lambda s: s.redo(stimulus, asked=True)}
+
+
 H = HostileStimulus
 HOSTILE_ROWS = (
     Row(
@@ -389,6 +393,7 @@ HOSTILE_ROWS = (
         },
         lacks={
             **_untried(H.BAD_OPEN),
+            **_asked(H.BAD_OPEN),
             "the OPEN is not on the wire": lambda s: s.silence("x-open-4", MessageType.OPEN, BAD),
             "one family only": lambda s: s.silence("x-open-6"),
             "the trace has a gap": lambda s: s.lose("x-open-4"),
@@ -430,6 +435,7 @@ HOSTILE_ROWS = (
         },
         lacks={
             **_untried(H.MALFORMED_UPDATE),
+            **_asked(H.MALFORMED_UPDATE),
             "one case was not sent": lambda s: _drop(
                 s, lambda m: m.session == "x-mal-4" and m.at == ns(_case_at("otc-len-3"))
             ),
@@ -453,6 +459,7 @@ HOSTILE_ROWS = (
         },
         lacks={
             **_untried(H.UNPARSEABLE_UPDATE),
+            **_asked(H.UNPARSEABLE_UPDATE),
             "it was not sent": lambda s: s.silence("x-rub-4", MessageType.UPDATE, BAD),
             "the witness has a gap": lambda s: s.lose("x-rwit-6"),
         },
