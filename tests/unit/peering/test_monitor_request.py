@@ -91,6 +91,7 @@ def test_what_is_no_endpoint(text: str) -> None:
 def test_notices_name_what_they_are_about(office: Office) -> None:
     from test_published_resources import direct, link
 
+    office.associate()
     office.do(direct(link()))
     (label,) = (c.label for c in office.desk.ledger.peerings["p1"].connections)
     told: list[MailSent] = []
