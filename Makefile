@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 TOPOLOGY ?= topologies/peering-service.yaml
 JOBS ?= 2
 
-.PHONY: lab down test check unit live golden bench clean setup daemons daemons-test
+.PHONY: lab down test check unit live golden bench clean setup daemons daemons-test images docker-test
 
 setup: $(STAMP)
 
@@ -39,6 +39,12 @@ daemons:
 
 daemons-test: $(STAMP)
 	PEERLAB_DAEMONS=1 $(BIN)/python -m pytest tests/daemons
+
+images: $(STAMP)
+	scripts/build-images
+
+docker-test: $(STAMP)
+	PEERLAB_DOCKER=1 $(BIN)/python -m pytest tests/docker tests/contract -m docker
 
 golden: $(STAMP)
 	PEERLAB_GOLDEN=rewrite $(BIN)/python -m pytest tests/golden

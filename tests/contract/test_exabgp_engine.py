@@ -23,6 +23,7 @@ from exabgp.reactor.keepalive import KA
 from exabgp.reactor.listener import Listener
 from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.network.error import LostConnection, NetworkError
+from exabgp.reactor.network.incoming import Incoming
 from exabgp.reactor.network.outgoing import Outgoing
 from exabgp.reactor.peer import ACTION, Peer
 from exabgp.reactor.protocol import Protocol
@@ -176,6 +177,7 @@ def test_the_peer_takes_its_protocol_and_keepalive_from_its_module() -> None:
         (Listener, "listen_on", ["self", "local_addr", "remote_addr", "port", "md5_password", "md5_base64", "ttl_in"]),
         (Listener, "close_unwanted", ["self", "wanted"]),
         (Outgoing, "_connect", ["self"]),
+        (Incoming, "notification", ["self", "code", "subcode", "message"]),
         (Negotiated, "sent", ["self", "sent_open"]),
         (Negotiated, "received", ["self", "received_open"]),
     ],

@@ -1,4 +1,5 @@
-"""What every Runtime promises. One suite for the namespaces and for the fake that other tests stand on.
+"""What every Runtime promises. One suite for the namespaces, for containers (with PEERLAB_DOCKER=1) and for the fake
+that other tests stand on.
 
 Run as root it proves the cell without a user namespace; `tests/live/test_cell_rootless.py` runs it once more
 as an unprivileged user.
@@ -9,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from peerlab import __version__
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime.base import (
     ForkSpec,
@@ -50,6 +54,8 @@ ROUTES = (
     RouteSpec("left", "203.0.113.0/24", kind="blackhole"),
 )
 
+IMAGE = f"peerlab/exabgp:{__version__}"
+
 Build = Callable[[Path], Awaitable[Runtime]]
 
 
@@ -61,9 +67,26 @@ async def _namespaces(state: Path) -> Runtime:
     return await start_cell(f"contract-{os.getpid()}", state)
 
 
-@pytest.fixture(
-    params=[pytest.param(_fake, id="fake"), pytest.param(_namespaces, id="namespaces", marks=pytest.mark.live)]
-)
+async def _containers(state: Path) -> Runtime:
+    """Every node in a container of our own image."""
+    from peerlab.runtime.docker import start_docker_cell
+
+    runtime = await start_docker_cell(f"contract-{os.getpid()}", state)
+    wired = runtime.create
+
+    async def contained(nodes: Sequence[NodeSpec] = (), links: Any = (), routes: Any = ()) -> None:
+        await wired([msgspec.structs.replace(node, image=IMAGE) for node in nodes], links, routes)
+
+    runtime.create = contained  # type: ignore[method-assign]
+    return runtime
+
+
+RUNTIMES = [pytest.param(_fake, id="fake"), pytest.param(_namespaces, id="namespaces", marks=pytest.mark.live)]
+if os.environ.get("PEERLAB_DOCKER") == "1":
+    RUNTIMES.append(pytest.param(_containers, id="docker", marks=pytest.mark.docker))
+
+
+@pytest.fixture(params=RUNTIMES)
 def build(request: pytest.FixtureRequest) -> Build:
     return request.param  # type: ignore[no-any-return]
 

@@ -82,7 +82,7 @@ class ArmLab:
 
     def does(self, act: str, on: str, connection: str = "", reason: str = "") -> None:
         """An act of the operator's; ``on`` is a name in the subscription or group of these tests. RefusedError."""
-        key = on if act == "sign-agreement" else key_of(on, asn=act.endswith("-asn"))
+        key = on if act in ("sign-agreement", "seed-legacy") else key_of(on, asn=act.endswith("-asn"))
         call(self.name, "POST", f"{ROOT_OF_OPERATOR}/{act}", {"on": key, "connection": connection, "reason": reason})
 
     def associate(self, asn: int = 64500, name: str = "fabrikam") -> str:

@@ -20,6 +20,7 @@ from peerlab.controller.router_client import RouterClient
 from peerlab.daemons.kinds import files_of
 from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec, ProcessExit, ZygoteSpec
 from peerlab.runtime.namespaces import NamespaceRuntime, start_cell
+from peerlab.topology.model import NodeKind
 
 ZYGOTE = ZygoteSpec(name="router", preload=("peerlab.router.zygote",), entry="peerlab.router.main:run_forked")
 WITHIN = 10.0
@@ -84,9 +85,11 @@ class RouterLab:
         self.clients: dict[str, RouterClient] = {}
         self.notices: dict[str, list[dict[str, Any]]] = {}
         self.incarnations: dict[str, int] = {}
+        self.kinds: dict[str, NodeKind] = {}
 
     async def start(self, config: RouterConfig) -> RouterClient:
         """Write the router's files, fork it, and connect to it."""
+        self.kinds[config.node] = NodeKind(config.kind)
         await self.runtime.put_files(config.node, {str(path): text for path, text in files_of(config).items()})
         return await self.restart(config.node)
 

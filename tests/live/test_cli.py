@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,15 +209,27 @@ def test_down_keeps_the_evidence_when_asked_and_then_removes_it(place: Product) 
 
 
 def test_check_says_of_a_kept_lab_what_its_rehearsal_said(place: Product) -> None:
-    """Running and gone: the examiners have left, yet the trace still knows their wires."""
+    """Running and gone: the examiners have left, yet the trace still knows their wires. So does its bundle, made by
+    the rehearsal or afterwards from what the lab has left."""
     name, verdicts = place.name(), place.place / "verdicts.json"
-    place.run("rehearse", MINIMAL, "--name", name, "--keep", "--json", verdicts, within=120.0)
+    evidence, later = place.place / "evidence.zip", place.place / "later.zip"
+    place.run(
+        "rehearse", MINIMAL, "--name", name, "--keep", "--json", verdicts, "--bundle", evidence, within=120.0
+    )
     said = outcomes(verdicts.read_text())
     assert "pass" in said.values()
     assert outcomes(place.run("check", name, "--json").stdout) == said
     assert "OPEN AS" in place.ok("trace", name, "--kind", "open")
     place.ok("down", name, "--keep-evidence")
     assert outcomes(place.run("check", name, "--json").stdout) == said
+    place.run("bundle", name, later)
+    place.ok("down", name)
+    for bundle in (evidence, later):
+        replayed = place.run("replay", bundle, "--json")
+        assert outcomes(replayed.stdout) == said and "stored verdicts stand" in replayed.stderr, replayed.stderr
+        with zipfile.ZipFile(bundle) as held:
+            configuration = held.read("configurations/fab-ams-1/exabgp.conf").decode()
+        assert "neighbor" in configuration and "64500" in configuration
 
 
 def outcomes(document: str) -> dict[str, str]:

@@ -8,11 +8,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from peerlab.api.arm_body import body_of
-from peerlab.api.arm_paging import by_key, page_of
+from peerlab.api.arm_paging import by_key, page_of, query, required
 from peerlab.api.arm_protocol import answer
 from peerlab.controller.office import Office
 from peerlab.controller.probe_monitor import ip_version, prefixes_to_accesslist
 from peerlab.peering.command import DeletePeering, PutPeering, TagPeering
+from peerlab.peering.legacy import as_listed
 from peerlab.peering.peering_resource import Peering
 from peerlab.peering.record import PeeringRecord
 from peerlab.peering.refusal import bad_argument, peering_not_found
@@ -90,6 +91,31 @@ def peerings(office: Office) -> APIRouter:
         office.ask(TagPeering(peering=record.key, tags=tags))
         (resource,) = await published(office.ledger.peerings[record.key])
         return answer(resource)
+
+    @router.get(SUBSCRIPTION + "/legacyPeerings")
+    async def list_legacy_peerings(subscription: str, request: Request) -> Response:
+        """Those of the AS that is asked for, else of every PeerAsn of the subscription (spec 2.7)."""
+        location, kind = required(request, "peeringLocation"), required(request, "kind")
+        asn, wanted_type = query(request, "asn"), query(request, "directPeeringType")
+        if asn and not asn.isdecimal():
+            raise bad_argument(f"asn '{asn}' is not a number")
+        owners = {
+            r.asn: r for r in office.ledger.peer_asns.values() if r.scope.subscription.lower() == subscription.lower()
+        }
+        found = [
+            as_listed(
+                legacy,
+                Scope(subscription=subscription),
+                place.azure_region if (place := office.catalogue.place(legacy.peering_location)) else "",
+                owners[legacy.asn].scope.peer_asn_id(owners[legacy.asn].name) if legacy.asn in owners else "",
+            )
+            for legacy in office.ledger.legacy.values()
+            if (legacy.asn == int(asn) if asn else legacy.asn in owners)
+            and legacy.peering_location.casefold() == location.casefold()
+            and legacy.kind.casefold() == kind.casefold()
+            and wanted_type.casefold() in ("", (legacy.direct_type or "").casefold())
+        ]
+        return await listed(request, found)
 
     @router.delete(ONE)
     async def delete_peering(subscription: str, group: str, peering: str) -> Response:

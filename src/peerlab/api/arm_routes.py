@@ -66,20 +66,12 @@ def routes(office: Office) -> APIRouter:
 
 
 def empty_lists(office: Office) -> APIRouter:
-    """Lists of what no lab has: nothing is billed, no peering was made out of band."""
+    """Lists of what no lab has: nothing is billed."""
     router = APIRouter(tags=["routes"])
 
     @router.get(ONE + "/rpUnbilledPrefixes")
     async def list_unbilled_prefixes(subscription: str, group: str, peering: str, request: Request) -> Response:
         found_peering(office, subscription, group, peering)
-        return page_of(request, [])
-
-    @router.get(SUBSCRIPTION + "/legacyPeerings")
-    async def list_legacy_peerings(subscription: str, request: Request) -> Response:
-        required(request, "peeringLocation")
-        required(request, "kind")
-        if (asn := query(request, "asn")) and not asn.isdecimal():
-            raise bad_argument(f"asn '{asn}' is not a number")
         return page_of(request, [])
 
     return router

@@ -116,7 +116,11 @@ def _asn(order: Order) -> int:
     return int(order.on)
 
 
-PEER_ASN, CONNECTION, AGREEMENT = "peerAsn", "connection", "asn"
+async def _seed(office: Office, order: Order) -> None:
+    await office.seed_legacy(order.on)
+
+
+PEER_ASN, CONNECTION, AGREEMENT, TOPOLOGY = "peerAsn", "connection", "asn", "peering of the topology"
 
 ACTS: dict[str, Act] = {
     "approve-asn": Act("Approve a PeerAsn.", PEER_ASN, _command(lambda o: ask.ApprovePeerAsn(peer_asn=o.on))),
@@ -128,6 +132,7 @@ ACTS: dict[str, Act] = {
     "sign-agreement": Act(
         "Sign the Peering Service agreement with an AS.", AGREEMENT, _command(lambda o: ask.SignAgreement(asn=_asn(o)))
     ),
+    "seed-legacy": Act("Make a peering of the topology out of band, for conversion.", TOPOLOGY, _seed),
     "approve": Act("Approve a connection; --reason is the LOA's reference.", CONNECTION, _approve),
     "reject": Act(
         "Reject a connection; --reason is its errorMessage.",

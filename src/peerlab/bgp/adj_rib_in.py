@@ -71,7 +71,7 @@ class AdjRibIn:
         self._judge(self._routes)
 
     def judge_again(self, affected: Callable[[bytes], bool]) -> int:
-        """VRPs changed: the routes for these prefixes are admitted or rejected again. Answers with how many they are."""
+        """VRPs changed: the routes for these prefixes are judged again. Answers with how many they are."""
         raws = [raw for raw in self._routes if affected(raw)]
         self._judge(raws)
         return len(raws)

@@ -222,6 +222,7 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
     if unreach is not None:
         family, octets = _read_unreach(unreach[2])
         if family is None or family not in session.families:
+            _check_ignored(family, octets, session)
             ignored.append(_not_agreed(unreach))
         elif not octets and len(tlvs) == 1 and broken is None and start == 2 and end == len(body):
             end_of_rib = family
@@ -231,7 +232,8 @@ def _decode(body: bytes, start: int, end: int, key: bytes, cache: AttributeCache
 
     if reach is not None:
         family, next_hop, octets = _read_reach(reach[2], session)
-        if family is None:
+        if family is None or family not in session.families:
+            _check_ignored(family, octets, session)
             ignored.append(_not_agreed(reach))
         elif octets:
             routes = _routes(octets, family, session, OPTIONAL_ATTRIBUTE_ERROR)
@@ -265,18 +267,24 @@ def _set_apart(tlvs: list[Tlv], broken: str | None) -> tuple[Tlv | None, Tlv | N
 
 
 def _read_reach(value: bytes, session: SessionContext) -> tuple[Family | None, bytes, bytes]:
-    """Family, next hop and NLRI of an MP_REACH_NLRI (RFC 4760 section 3); no family when it was not agreed on."""
+    """Family, next hop and NLRI of an MP_REACH_NLRI (RFC 4760 section 3); no family for one that is not carried."""
     if len(value) < 5 or 5 + value[3] > len(value):
         raise WireError(3, MALFORMED_ATTRIBUTE_LIST, value, "MP_REACH_NLRI ends inside its next hop")
     length = value[3]
     family = family_of(value[0] << 8 | value[1], value[2])
-    if family is None or family not in session.families:
+    if family is None:
         return None, b"", b""
     legal = (16, 32) if family is _IPV6 else (4, 16, 32) if family in session.extended_next_hop else (4,)
     if length not in legal:
         what = f"MP_REACH_NLRI: a next hop of {length} octets for {family} routes"
         raise WireError(3, MALFORMED_ATTRIBUTE_LIST, value, what)
     return family, value[4 : 4 + length], value[5 + length :]
+
+
+def _check_ignored(family: Family | None, octets: bytes, session: SessionContext) -> None:
+    """Routes of a family that was not agreed on are passed over, but not when they cannot be read (RFC 7606 5.3)."""
+    if family is not None:
+        _routes(octets, family, session, OPTIONAL_ATTRIBUTE_ERROR)
 
 
 def _read_unreach(value: bytes) -> tuple[Family | None, bytes]:

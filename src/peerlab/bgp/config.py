@@ -11,6 +11,18 @@ import msgspec
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_config import RtrServer
+
+
+class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD for one session (RFC 5880, 5881, 5882): an interval in milliseconds, sent and demanded alike.
+
+    ``strict``: no route is exchanged before BFD is Up; without it BFD only ends a session whose path fails.
+    """
+
+    interval_ms: int = 300
+    multiplier: int = 3
+    strict: bool = False
 
 
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,7 +35,8 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     An end that is not ``passive`` opens the connection; with ``listening`` it takes one besides, as routers outside of
     a laboratory do, and collisions are resolved (RFC 4271 section 6.8). ``send_hold_time`` is how many seconds nothing
-    may get through to the peer before the session ends (RFC 9687), None for the RFC's default.
+    may get through to the peer before the session ends (RFC 9687), None for the RFC's default. ``bfd`` None: nothing
+    but BGP watches over the session.
     """
 
     session: str
@@ -52,6 +65,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     four_octet_as: bool = True
     listening: bool = False
     send_hold_time: float | None = None
+    bfd: BfdConfig | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,8 +80,8 @@ class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
 
-    ``vrps`` are the validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811). ``kind`` names the daemon
-    that speaks BGP here (``topology.model.NodeKind``).
+    ``vrps`` are validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811), besides what ``caches`` tell
+    over RTR (RFC 8210). ``kind`` names the daemon that speaks BGP here (``topology.model.NodeKind``).
     """
 
     node: str
@@ -85,4 +99,5 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     install_routes: bool = True
     med_across_ases: bool = False
     vrps: tuple[Vrp, ...] = ()
+    caches: tuple[RtrServer, ...] = ()
     kind: str = "exabgp"

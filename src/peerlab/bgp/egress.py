@@ -58,7 +58,7 @@ class Egress:
         self._extended_next_hop = extended_next_hop
         self._reflector_clients = reflector_clients
         self._interned = interned
-        # By mark (or prefix), then by the identity of the path: routes with the same attributes from one peer share one.
+        # By mark or prefix, then by the identity of the path: routes with the same attributes from a peer share one.
         self._remembered: dict[int | bytes, dict[int, Offer]] = {}
 
     def offer(self, raw: bytes, path: Path) -> Offer:

@@ -26,6 +26,8 @@ class Handling(StrEnum):
     """Treat-as-withdraw: the routes go, the session stays."""
     DISCARD = "discard"
     """Attribute discard: the routes are used without it, the session stays."""
+    KEEP = "keep"
+    """Nothing is wrong with it: an unknown transitive attribute is passed on (RFC 4271 section 5)."""
     RESET = "reset"
     """NOTIFICATION: nothing can be told of the routes."""
 
@@ -45,7 +47,7 @@ class MalformedCase(msgspec.Struct, frozen=True):
 
 
 _Row = MalformedCase
-WITHDRAW, DISCARD, RESET = Handling.WITHDRAW, Handling.DISCARD, Handling.RESET
+WITHDRAW, DISCARD, KEEP, RESET = Handling.WITHDRAW, Handling.DISCARD, Handling.KEEP, Handling.RESET
 
 MALFORMED: tuple[MalformedCase, ...] = (
     _Row("origin-flag-optional", 1, 0xc0, "00", WITHDRAW, True),
@@ -120,7 +122,7 @@ MALFORMED: tuple[MalformedCase, ...] = (
     _Row("nhc-bad-afi-safi", 39, 0xc0, "00ff010001000100", DISCARD),
     _Row("nhc-tlv-overrun", 39, 0xc0, "0001010001ff00", DISCARD),
     _Row("unknown-fd-nontransitive", 253, 0x80, "deadbeef", DISCARD),
-    _Row("unknown-fe-transitive", 254, 0xc0, "deadbeef", DISCARD),
+    _Row("unknown-fe-transitive", 254, 0xc0, "deadbeef", KEEP),
     _Row("mp-reach-nexthop-len-bogus", 14, 0x80, "0002010920010db80000000000004020010db800000001", RESET),
     _Row("mp-reach-nexthop-len-overrun", 14, 0x80, "0002014020010db80000000000000000", RESET),
     _Row("mp-reach-truncated", 14, 0x80, "0002011020010db800000000", RESET),
@@ -132,6 +134,17 @@ MALFORMED: tuple[MalformedCase, ...] = (
 )  # fmt: skip
 
 CORE = tuple(case for case in MALFORMED if case.core)
+
+UNPARSEABLE = (
+    "nlri-overrun",
+    "nlri-length-impossible",
+    "withdrawn-overrun",
+    "mp-next-hop-length",
+    "mp-next-hop-overrun",
+    "mp-next-hop-cut",
+    "attributes-overrun",
+)
+"""UPDATEs whose routes cannot be told from their octets (RFC 7606 sections 3 j, 5.3 and 7.11)."""
 
 ORIGIN, AS_PATH, NEXT_HOP, COMMUNITIES, MP_REACH, MP_UNREACH = 1, 2, 3, 8, 14, 15
 _SAMPLE_AS = "0000fde9"
@@ -178,7 +191,7 @@ def malformed_update(case: MalformedCase, sender: Sender, prefix: Prefix, commun
 
 
 def unparseable_updates(sender: Sender, prefix: Prefix) -> dict[str, bytes]:
-    """UPDATEs whose routes cannot be told from their octets (RFC 7606 sections 3 j, 5.3 and 7.11), by name."""
+    """The octets of each of ``UNPARSEABLE``, by name."""
     afi = AFI[sender.family]
     nlri = nlri_bytes(prefix)
     too_long = bytes([nlri[0] + (8 if sender.family is Family.IPV4 else 80) + 1]) + nlri[1:] + bytes(16)
@@ -196,7 +209,7 @@ def unparseable_updates(sender: Sender, prefix: Prefix) -> dict[str, bytes]:
         "withdrawn-overrun": _raw(b"", encode_attribute(0x80, MP_UNREACH, head + nlri[:-1]), b""),
         "mp-next-hop-length": with_reach(head + bytes([9]) + hop[:4] + bytes(5) + b"\0" + nlri),
         "mp-next-hop-overrun": with_reach(head + bytes([255]) + hop + b"\0" + nlri),
-        "mp-reach-truncated": with_reach(head + bytes([len(hop)]) + hop[:3]),
+        "mp-next-hop-cut": with_reach(head + bytes([len(hop)]) + hop[:3]),
         "attributes-overrun": frame(MessageType.UPDATE, b"\0\0\xff\xff" + _encoded(good)),
     }
     if sender.family is Family.IPV4:

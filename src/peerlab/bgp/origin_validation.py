@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -64,6 +65,12 @@ def route_origin(attributes: PathAttributes, own_as: int) -> int | None:
 
 
 _CONFEDERATION = (SegmentType.AS_CONFED_SEQUENCE, SegmentType.AS_CONFED_SET)
+
+
+def digest(vrps: Iterable[Vrp]) -> str:
+    """A short text that two sets of payloads have in common only when they are equal."""
+    lines = sorted({f"{vrp.prefix} {vrp.asn} {vrp.max_length or vrp.prefix.rpartition('/')[2]}" for vrp in vrps})
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _cut(raw: bytes, length: int) -> bytes:

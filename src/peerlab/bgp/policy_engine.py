@@ -27,6 +27,9 @@ DEFAULT_STATEMENT = "default"
 _MARKS = 1 << 17
 """Prefixes whose ranges are remembered per policy: sessions under one policy mostly hear the same ones."""
 
+_ROUTES = (NextHopSelf, Discard)
+"""Actions on the route beside its attributes."""
+
 _STATES = (NOT_FOUND, VALID, INVALID)
 
 
@@ -73,7 +76,7 @@ class CompiledPolicy:
                     _Compiled(
                         statement.name,
                         tuple(self._test(condition) for condition in statement.match),
-                        tuple(change_of(one) for one in statement.actions if not isinstance(one, NextHopSelf | Discard)),
+                        tuple(change_of(one) for one in statement.actions if not isinstance(one, _ROUTES)),
                         any(isinstance(one, NextHopSelf) for one in statement.actions),
                         any(isinstance(one, Discard) for one in statement.actions),
                         any(isinstance(one, RpkiIs) for one in statement.match),
@@ -115,8 +118,10 @@ class CompiledPolicy:
         return mark
 
     def effective_state(self, raw: bytes, local_as: int) -> Callable[[PathAttributes], str]:
-        """The state of a route to be sent, under the origin that its receiver will see (RFC 8893 section 3): the last AS
-        of the path as it has become, or the session's own AS when nothing is left of it."""
+        """The state of a route to be sent, under the origin that its receiver will see (RFC 8893 section 3).
+
+        That is the last AS of the path as it has become, or the session's own AS when nothing is left of it.
+        """
 
         def state(attributes: PathAttributes) -> str:
             return self._validator.state(raw, self._family, route_origin(attributes, local_as))

@@ -229,6 +229,10 @@ class RtrClient:
             return
         if pdu.code == ErrorCode.UNSUPPORTED_VERSION and not self._agreed and self.version > OLDEST_VERSION:
             self.version -= 1
+        if pdu.code == ErrorCode.CORRUPT_DATA:
+            # StayRTR says so of a session id that is an earlier life's. Ask for everything; until that is here, what is
+            # known stays in use: a cache that restarts must open no window for what it had called Invalid.
+            self.session = None
         self.problem = f"the cache reports error {pdu.code}: {pdu.text or 'without a word'}"
         self.must_close = True
 

@@ -12,12 +12,12 @@ from peerlab.cli.labs import chosen_lab
 from peerlab.cli.output import check_writable, columns, json_option, run, save, wants_colour
 from peerlab.controller.configuration import keep_configurations
 from peerlab.controller.lab import Lab, now_ns
-from peerlab.errors import BundleDamaged, BundleTooNew, InputError, Problem
+from peerlab.errors import BundleDamaged, BundleTooNew, InputError, Problem, RefusedError
 from peerlab.evidence.store import LabStore
 from peerlab.evidence.trace import Trace
 from peerlab.evidence.versions import Versions
 from peerlab.report import bundle as bundles
-from peerlab.report.archive import MOST_OCTETS, pack, unpack
+from peerlab.report.archive import MOST_FILES, MOST_OCTETS, pack, unpack
 from peerlab.report.bundle import MANIFEST, TOPOLOGY, Content
 from peerlab.report.exit_code import exit_code
 from peerlab.report.html import page
@@ -82,8 +82,18 @@ def _versions_now(model: LabModel) -> Versions:
 
 
 def write_bundle(path: Path, content: Content, evidence: Evidence, findings: tuple[Finding, ...]) -> None:
-    """Write a bundle and say what it is known by. Raises InputError when the file cannot be written."""
+    """Write a bundle and say what it is known by.
+
+    Raises InputError when the file cannot be written, RefusedError when there is more than a bundle holds.
+    """
     files = bundles.compose(content, evidence, findings, page(content, evidence, findings))
+    size = sum(map(len, files.values()))
+    if size > MOST_OCTETS or len(files) > MOST_FILES:
+        raise RefusedError(
+            "BundleTooLarge",
+            f"the evidence is {len(files)} files of {size} octets, a bundle holds {MOST_FILES} of {MOST_OCTETS}: "
+            f"it is not written; what lies in {LabStore.where(content.lab)} is the same, if the lab was kept",
+        )
     octets = pack(files)
     save(path, octets)
     click.echo(f"{path} is written: {len(files)} files, {len(octets)} octets")
@@ -169,12 +179,12 @@ def _tell(again: Replay, differences: tuple[Difference, ...], agrees: bool, dige
         click.echo(f"the bundle says: {remark}", err=err)
     for one in differences:
         click.echo(f"{one.check}: {one.what}", err=err or not agrees)
-    version = "" if again.same_version else f"; the bundle was made by peerlab {manifest.peerlab}, this is {__version__}"
+    version = "" if again.same_version else f"; it was made by peerlab {manifest.peerlab}, this is {__version__}"
     counted = f"{len(manifest.files)} files are as the manifest says (its SHA-256: {digest})"
     if agrees:
         click.echo(f"{counted}; {len(again.stored)} stored verdicts stand{version}", err=err)
     else:
-        click.echo(f"{counted}, but {len(differences)} verdicts are not those that it stores{version}", err=True)
+        click.echo(f"{counted}, but its verdicts do not stand: {len(differences)} differ{version}", err=True)
 
 
 def _of_topology(again: Replay) -> tuple[Difference, ...]:

@@ -12,6 +12,7 @@ from peerlab.cli.labs import chosen_lab
 from peerlab.cli.output import run
 from peerlab.cli.routing import canonical_prefix, lab_option
 from peerlab.controller import fault as faults
+from peerlab.controller import rpki
 from peerlab.controller.attached import attach_desk
 from peerlab.controller.lab import Lab
 
@@ -31,8 +32,8 @@ def _with_lab(lab: str | None, act: Callable[[Lab], Coroutine[Any, Any, str]]) -
 def fault() -> None:
     """Break the lab on purpose, and mend it.
 
-    Links down and up, one way too; routers killed; a metro out; packets lost; a hijack or a leak announced. Every
-    fault is written to the event log.
+    Links down and up, one way too; routers and RPKI caches killed; a metro out; packets lost; a hijack or a leak
+    announced. Every fault is written to the event log.
 
     \b
     Example:  peerlab fault link-down ams-edge-1:fab-ams-1
@@ -163,6 +164,42 @@ def restart_router(node: str, lab: str | None) -> None:
 
     async def act(held: Lab) -> str:
         await faults.restart_router(held, faults.find_router(held, node))
+        return f"{node} runs"
+
+    _with_lab(lab, act)
+
+
+@fault.command("kill-cache")
+@click.argument("node")
+@lab_option
+def kill_cache(node: str, lab: str | None) -> None:
+    """Kill an RPKI cache: routers believe it until its data expire.
+
+    \b
+    Example:  peerlab fault kill-cache rpki-ams
+    """
+
+    async def act(held: Lab) -> str:
+        (cache,) = rpki.find_caches(held, node)
+        await rpki.kill_cache(held, cache)
+        return f"{node} is dead; `peerlab fault restart-cache {node}` starts it again"
+
+    _with_lab(lab, act)
+
+
+@fault.command("restart-cache")
+@click.argument("node")
+@lab_option
+def restart_cache(node: str, lab: str | None) -> None:
+    """Start a killed RPKI cache again, with what it served.
+
+    \b
+    Example:  peerlab fault restart-cache rpki-ams
+    """
+
+    async def act(held: Lab) -> str:
+        (cache,) = rpki.find_caches(held, node)
+        await rpki.restart_cache(held, cache)
         return f"{node} runs"
 
     _with_lab(lab, act)

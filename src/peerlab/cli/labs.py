@@ -15,12 +15,27 @@ from peerlab.errors import InputError, Problem, RefusedError
 from peerlab.evidence.snapshot import NodeSnapshot
 from peerlab.evidence.store import LabStore
 from peerlab.runtime.namespaces import list_labs
-from peerlab.topology.load import load
+from peerlab.topology.load import in_runtime, load, load_text
 from peerlab.topology.mistake import no_such
-from peerlab.topology.model import LabModel, Node
+from peerlab.topology.model import LabModel, Node, RuntimeKind
 
 topology_argument = click.argument("topology", type=click.Path(path_type=Path, readable=False))
 lab_argument = click.argument("lab", required=False)
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice([kind.value for kind in RuntimeKind]),
+    help="Where routers run, whatever the topology says.",
+)
+
+
+def chosen_topology(path: Path, runtime: str | None) -> tuple[LabModel, str]:
+    """A topology and its text, its routers moved into another runtime when one is named. Raises InputError."""
+    model = load(path)
+    text = path.read_text()
+    if runtime is None:
+        return model, text
+    text = in_runtime(text, RuntimeKind(runtime))
+    return load_text(text, str(path)), text
 
 
 def running_labs() -> tuple[str, ...]:
@@ -43,8 +58,9 @@ def chosen_lab(name: str | None) -> str:
 @click.command()
 @topology_argument
 @click.option("--name", help="Run it under another name than the topology's.")
+@runtime_option
 @json_option
-def up(topology: Path, name: str | None, as_json: bool) -> None:
+def up(topology: Path, name: str | None, runtime: str | None, as_json: bool) -> None:
     """Build a lab and leave it running.
 
     Every session is Established but those of Microsoft.Peering connections: nothing has been asked of Microsoft
@@ -53,10 +69,10 @@ def up(topology: Path, name: str | None, as_json: bool) -> None:
     \b
     Example:  peerlab up topologies/direct.yaml --name direct-2
     """
-    model = load(topology)
+    model, text = chosen_topology(topology, runtime)
 
     async def work() -> None:
-        lab = await Lab.up(model, topology.read_text(), name)
+        lab = await Lab.up(model, text, name)
         try:
             if as_json:
                 print_json({"lab": lab.store.name, "nodes": len(model.nodes), "sessions": lab.expected_sessions()})

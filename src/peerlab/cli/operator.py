@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from peerlab.api.operator_acts import ACTS, AGREEMENT, CONNECTION
+from peerlab.api.operator_acts import ACTS, AGREEMENT, CONNECTION, TOPOLOGY
 from peerlab.api.operator_api import ROOT
 from peerlab.api.server import endpoint_of, folder_of
 from peerlab.api.token import Issuer, Scope
@@ -96,7 +96,8 @@ def _act_command(name: str) -> click.Command:
         told = json.loads(call(chosen_lab(lab), "POST", f"{ROOT}/{name}", body))
         click.echo(f"{told['done']}: {told['on']} {' '.join(told['connections'])}".rstrip())
 
-    about = {CONNECTION: "fabrikam-amsterdam", AGREEMENT: "64500"}.get(act.about, "fabrikam")
+    peering = "fabrikam-amsterdam"
+    about = {CONNECTION: peering, TOPOLOGY: peering, AGREEMENT: "64500"}.get(act.about, "fabrikam")
     example = f"Example:  peerlab operator {name} {about}"
     parameters: list[click.Parameter] = [
         click.Argument(["resource"]),
@@ -133,7 +134,7 @@ def outbox(lab: str | None, as_json: bool) -> None:
 @click.command()
 @lab_argument
 def metrics(lab: str | None) -> None:
-    """Sessions, traffic, latencies and probes, in Prometheus' format.
+    """Sessions, traffic, latencies, probes, in Prometheus' format.
 
     \b
     Example:  peerlab metrics direct

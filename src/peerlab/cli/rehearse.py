@@ -10,7 +10,7 @@ import click
 from peerlab.cli.bundle import content_of_lab, flush, kept_evidence, write_bundle
 from peerlab.cli.catalogue import checks_of_phases, phase_option
 from peerlab.cli.documents import Documents, document_options
-from peerlab.cli.labs import chosen_lab, lab_argument, topology_argument
+from peerlab.cli.labs import chosen_lab, chosen_topology, lab_argument, runtime_option, topology_argument
 from peerlab.cli.output import check_writable, columns, command_word, json_option, run, save, wants_colour
 from peerlab.cli.progress import Progress
 from peerlab.controller.configuration import keep_configurations
@@ -26,7 +26,6 @@ from peerlab.report.exit_code import exit_code
 from peerlab.report.json import findings_json
 from peerlab.report.text import verdict_table
 from peerlab.runtime.namespaces import list_labs
-from peerlab.topology.load import load
 from peerlab.topology.mistake import did_you_mean
 from peerlab.verify.catalogue import CATALOGUE, asked_for, judge_all
 from peerlab.verify.evidence import Evidence
@@ -43,6 +42,7 @@ UP = "up"
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the verdicts as JSON to this file.")
 @document_options
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end.")
+@runtime_option
 @click.option("--conformance", is_flag=True, help="Play the conformance scenes too: every check of the catalogue.")
 @click.option("--resume", is_flag=True, help="Carry on in the lab that a killed rehearsal has left running.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all evidence: of passed checks too, and without cuts.")
@@ -53,6 +53,7 @@ def rehearse(
     json_file: Path | None,
     documents: Documents,
     keep: bool,
+    runtime: str | None,
     conformance: bool,
     resume: bool,
     verbose: bool,
@@ -66,7 +67,7 @@ def rehearse(
     Example:  peerlab rehearse topologies/peering-service.yaml --bundle evidence.zip --html report.html
               peerlab rehearse topologies/peering-service.yaml --resume --keep
     """
-    model = load(topology)
+    model, text = chosen_topology(topology, runtime)
     for file in (bundle, json_file):
         check_writable(file)
     documents.check()
@@ -89,7 +90,7 @@ def rehearse(
                 taken = await take_up(name or model.name, tell)
                 lab, story = taken.lab, carry_on(taken, conformance)
             else:
-                lab = await Lab.up(model, topology.read_text(), name)
+                lab = await Lab.up(model, text, name)
                 story = play_story(lab, tell, conformance)
         except BaseException:
             progress.end(ok=False)

@@ -52,8 +52,9 @@ def canonical_prefix(text: str) -> str:
 def sessions(lab: str | None, node: str | None, as_json: bool) -> None:
     """Every BGP session, as both of its ends report it now.
 
-    RECV: routes received, before policy. ACC: accepted by the import policy. ADV: advertised. --json holds more:
-    timers, capabilities, roles, flaps, the last error.
+    BFD: its state here, `waits` when routes are held back for it, - for a session without. RECV: routes received,
+    before policy. ACC: accepted by the import policy. ADV: advertised. --json holds more: timers, capabilities, roles,
+    flaps, the last error.
 
     \b
     Example:  peerlab sessions peering-service --node ams-edge-1
@@ -76,10 +77,10 @@ def sessions(lab: str | None, node: str | None, as_json: bool) -> None:
         print_json(facts)
         return
     print_table(
-        ("NODE", "SESSION", "STATE", "PEER AS", "RECV", "ACC", "ADV", "IMPORT POLICY"),
+        ("NODE", "SESSION", "STATE", "BFD", "PEER AS", "RECV", "ACC", "ADV", "IMPORT POLICY"),
         [
             (
-                f.node, f.session, _state(f.state), f.peer_as, f.received, f.accepted, f.advertised,
+                f.node, f.session, _state(f.state), _bfd(f), f.peer_as, f.received, f.accepted, f.advertised,
                 f.import_policy.split("#")[0],
             )
             for f in facts
@@ -94,6 +95,13 @@ def sessions(lab: str | None, node: str | None, as_json: bool) -> None:
 
 def _state(state: str) -> str:
     return click.style(state, fg="green" if state == ESTABLISHED else "red")
+
+
+def _bfd(fact: SessionFact) -> str:
+    if fact.bfd is None:
+        return "-"
+    state = click.style(fact.bfd.state, fg="green" if fact.bfd.state == "Up" else "red")
+    return f"{state} (waits)" if fact.bfd.waits else state
 
 
 @click.command()

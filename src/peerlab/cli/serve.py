@@ -11,7 +11,6 @@ from peerlab.api.token import LIFETIME, Issuer, Scope
 from peerlab.cli.labs import chosen_lab, lab_argument
 from peerlab.cli.output import run
 
-
 AUTO_CLOCK = 43200.0
 """How many times faster than life --auto is by itself."""
 
@@ -37,7 +36,8 @@ def serve_command(lab: str | None, host: str, port: int, no_tls: bool, auto: boo
     Example:  peerlab serve peering-service --auto
     """
     name = chosen_lab(lab)
-    service = Service(lab=name, host=host, port=port, tls=not no_tls, factor=(clock or AUTO_CLOCK) if auto else None, clock=clock)
+    factor = (clock or AUTO_CLOCK) if auto else None
+    service = Service(lab=name, host=host, port=port, tls=not no_tls, factor=factor, clock=clock)
 
     def tell(text: str) -> None:
         click.echo(text)

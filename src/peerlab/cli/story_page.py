@@ -11,9 +11,19 @@ from peerlab.controller.rehearsal import Scene
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.evidence.story_hostile import HostileStimulus
+from peerlab.evidence.story_liveness import LivenessStimulus
+from peerlab.evidence.story_origin import OriginStimulus
+from peerlab.evidence.story_quarantine import QuarantineStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 
-STIMULI: tuple[type[StrEnum], ...] = (Stimulus, HostileStimulus, TelemetryStimulus)
+STIMULI: tuple[type[StrEnum], ...] = (
+    Stimulus,
+    QuarantineStimulus,
+    HostileStimulus,
+    OriginStimulus,
+    LivenessStimulus,
+    TelemetryStimulus,
+)
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""
 
 _HEAD = """# The rehearsal

@@ -10,10 +10,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from peerlab.controller.office import NO_WIRE, NOT_BUILT, Office
+from peerlab.controller.office import NO_WIRE, Office
 from peerlab.errors import PeerlabError, RefusedError
 from peerlab.peering import command as ask
-from peerlab.peering.enums import ConnectionState, DirectPeeringType, Kind, ValidationState
+from peerlab.peering.enums import ConnectionState, Kind, ValidationState
 from peerlab.peering.record import ConnectionRecord, PeeringRecord
 from peerlab.peering.request_rules import review_problems
 
@@ -147,7 +147,7 @@ class AutoOperator:
             try:
                 await self._office.provision(peering.key, connection.label)
             except RefusedError as refused:
-                if refused.code not in (NO_WIRE, NOT_BUILT):
+                if refused.code != NO_WIRE:
                     raise
                 blocker = ask.RaiseBlocker(peering=peering.key, connection=connection.label, reason=refused.message)
                 self._office.ask(blocker)
@@ -156,10 +156,6 @@ class AutoOperator:
 
     def _starting_conversion(self, peering: PeeringRecord, label: str) -> Act:
         async def act() -> None:
-            if peering.wanted_type is DirectPeeringType.VOICE:
-                reason = "Voice needs BFD, which this lab does not have yet"
-                self._office.ask(ask.RejectTypeChange(peering=peering.key, connection=label, reason=reason))
-            else:
-                self._office.ask(ask.ApproveTypeChange(peering=peering.key, connection=label))
+            self._office.ask(ask.ApproveTypeChange(peering=peering.key, connection=label))
 
         return act

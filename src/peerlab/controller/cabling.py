@@ -15,8 +15,11 @@ from peerlab.bgp.attributes import Family
 from peerlab.peering.catalogue import ReservedPrefixes
 from peerlab.peering.enums import DirectPeeringType, Kind
 from peerlab.peering.ledger import Ledger
-from peerlab.peering.record import ConnectionRecord, FamilySession, PeeringRecord
+from peerlab.peering.record import ConnectionRecord, FamilySession, LegacyRecord, PeeringRecord
 from peerlab.topology.model import ConnectionRequest, LabModel, PeeringKind, PeeringRequest, Session
+
+Holder = PeeringRecord | LegacyRecord
+"""What has connections: a resource, or a peering that was made out of band."""
 
 
 def cabled(model: LabModel, ledger: Ledger) -> LabModel:
@@ -27,7 +30,8 @@ def cabled(model: LabModel, ledger: Ledger) -> LabModel:
     taken: dict[str, str] = {}
     limits: dict[str, int] = {}
     peerings: list[PeeringRequest] = []
-    for peering in ledger.peerings.values():
+    holders: tuple[Holder, ...] = (*ledger.peerings.values(), *ledger.legacy.values())
+    for peering in holders:
         found = []
         for connection in peering.connections:
             match = _wire_of(model, peering, connection, taken)
@@ -88,7 +92,7 @@ def why_no_wire(model: LabModel, peering: PeeringRecord, connection: ConnectionR
     )
 
 
-def _slots(model: LabModel, peering: PeeringRecord) -> Iterable[tuple[PeeringRequest, ConnectionRequest]]:
+def _slots(model: LabModel, peering: Holder) -> Iterable[tuple[PeeringRequest, ConnectionRequest]]:
     on_lan = peering.direct_type is DirectPeeringType.IX_RS
     for slot in model.peerings:
         same_place = slot.peering_location.casefold() == peering.peering_location.casefold()
@@ -98,7 +102,7 @@ def _slots(model: LabModel, peering: PeeringRecord) -> Iterable[tuple[PeeringReq
 
 
 def _wire_of(
-    model: LabModel, peering: PeeringRecord, connection: ConnectionRecord, taken: dict[str, str]
+    model: LabModel, peering: Holder, connection: ConnectionRecord, taken: dict[str, str]
 ) -> tuple[PeeringRequest, ConnectionRequest] | None:
     for slot, wire in _slots(model, peering):
         sessions = [model.session(name) for name in wire.sessions if name not in taken]
@@ -152,12 +156,12 @@ def _named(
     )
 
 
-def _peering(slot: PeeringRequest, record: PeeringRecord, found: list[ConnectionRequest]) -> PeeringRequest:
+def _peering(slot: PeeringRequest, record: Holder, found: list[ConnectionRequest]) -> PeeringRequest:
     return msgspec.structs.replace(
         slot,
         name=record.key,
         kind=PeeringKind(record.kind),
-        sku=record.sku,
+        sku=record.sku if isinstance(record, PeeringRecord) else slot.sku,
         direct_peering_type=str(record.direct_type or slot.direct_peering_type),
         connections=tuple(found),
         registered_prefixes=(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from peerlab.controller.lab import Lab
-from peerlab.daemons.kinds import file_names
+from peerlab.daemons.kinds import files_of
+from peerlab.daemons.router_config import router_config
 from peerlab.errors import RuntimeFailure
 from peerlab.topology.model import Node
 
@@ -26,7 +27,7 @@ async def keep_configurations(lab: Lab) -> dict[str, bytes]:
 
 async def _files(lab: Lab, node: Node) -> list[tuple[str, bytes]]:
     found = []
-    for name in file_names(node.kind):
+    for name in files_of(router_config(lab.model, node, {})):
         try:
             found.append((f"{node.name}/{name}", await lab.runtime.read_file(node.name, str(name))))
         except RuntimeFailure:

@@ -65,6 +65,8 @@ class Exam:
     rehearsal: Rehearsal
     examiners: dict[str, Examiner]
     notices: list[RouterNotice] = field(default_factory=list)
+    also: dict[str, object] = field(default_factory=dict)
+    """What the log tells of every stimulus of this examination besides its own details."""
     _spare: dict[Family, Iterator[Prefix]] = field(default_factory=dict)
     _named: dict[tuple[Family, str], Prefix] = field(default_factory=dict)
     _realising: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -152,8 +154,9 @@ class Exam:
     def applied(self, stimulus: StrEnum, node: str, session: str, **detail: object) -> int:
         """Write down what is done on purpose, before it is done. Returns when that was."""
         at = now_ns()
+        whole = {"session": session, **self.also, **detail}
         self.rehearsal.lab.record(
-            StimulusApplied(at=at, stimulus=stimulus, node=node, session=session, detail={"session": session, **detail})
+            StimulusApplied(at=at, stimulus=stimulus, node=node, session=session, detail=whole)
         )
         return at
 

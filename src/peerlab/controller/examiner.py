@@ -188,6 +188,7 @@ def remove_examiners(model: LabModel) -> LabModel:
         ),
         links=links,
         sessions=tuple(s for s in model.sessions if not {s.left.node, s.right.node} & gone),
+        caches=tuple(cache for cache in model.caches if cache.node not in gone),
     )
 
 

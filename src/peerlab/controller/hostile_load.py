@@ -33,7 +33,10 @@ SEGMENTS = 3000
 """SYNs and stray segments for TCP/179 in a flood: the tap captures each of them, so they are not without number."""
 KEEPALIVES = 5000
 STORM_ROUNDS, STORM_WIDTH, FLAPS = 100, 32, 200
+BREATH = 40
+"""UPDATEs of the storm in a row, until a route behind them has come through: what a tap sees at once has a limit."""
 SEEN_WITHIN = 15.0
+PIECE_WITHIN = 3.0
 NO_AS = 64512
 """Where the AS numbers of long paths begin (RFC 6996)."""
 SYN, ACK, PSH = 0x02, 0x10, 0x08
@@ -64,7 +67,7 @@ def pieces(asn: int) -> dict[str, PathAttributes]:
     short = _path(asn, 1)
     many = tuple(f"64999:{number}" for number in range(1000))
     extended = tuple(f"{64990 + number // 1000}:{number % 1000}" for number in range(9000))
-    large = tuple(f"64999:7606:{number}" for number in range(4000))
+    large = tuple(f"64999:7606:{number}" for number in range(1500))
     return {
         "path of 300": PathAttributes(as_path=_path(asn, 300)),
         "path of 980": PathAttributes(as_path=_path(asn, 980)),
@@ -73,8 +76,8 @@ def pieces(asn: int) -> dict[str, PathAttributes]:
             as_path=short, unknown=(RawAttribute(0xC0, 254, bytes(3900)),), origin=Origin.INCOMPLETE
         ),
         "9000 communities": PathAttributes(as_path=short, communities=extended),
-        "4000 large communities": PathAttributes(as_path=short, large_communities=large),
-        "attribute of 60000 octets": PathAttributes(as_path=short, unknown=(RawAttribute(0xC0, 254, bytes(60000)),)),
+        "1500 large communities": PathAttributes(as_path=short, large_communities=large),
+        "attribute of 20000 octets": PathAttributes(as_path=short, unknown=(RawAttribute(0xC0, 254, bytes(20000)),)),
     }
 
 
@@ -156,23 +159,26 @@ def _load_talks(exam: Exam, prefixes: Prefixes, family: Family) -> tuple[list[Ta
         pieces=chosen,
         sentinel=sentinel,
     )
-    updates = [
-        octets
+    work: list[tuple[list[bytes], Prefix]] = [
+        (_on_wire(load, family, attributes, [chosen[name]]), chosen[name])
         for name, attributes in pieces(load.asn).items()
-        for octets in _on_wire(load, family, attributes, [chosen[name]])
     ]
-    updates += _storm(load, family)
     plain = PathAttributes(as_path=_path(load.asn, 1))
-    last = _on_wire(load, family, plain, [sentinel])
+    storm = list(_storm(load, family))
+    for at in range(0, len(storm), BREATH):
+        behind = prefixes.next(family)
+        work.append((storm[at : at + BREATH] + _on_wire(load, family, plain, [behind]), behind))
+    work.append((_on_wire(load, family, plain, [sentinel]), sentinel))
     steps: list[Step] = [
         AwaitTalk(talk=names[STALLED], mark="stalled"),
         AwaitTalk(talk=names[LOAD_WITNESS], mark="up"),
         *establish(open_message(load.asn, family, extra=(extended_message(),))),
-        Send(octets=b"".join(updates).hex(), within=SEEN_WITHIN),
-        Send(octets=b"".join(last).hex()),
-        AwaitOctets(octets=nlri_bytes(sentinel).hex(), talk=names[LOAD_WITNESS], within=SEEN_WITHIN),
-        Mark(name="over"),
     ]
+    for updates, behind in work:
+        # A router may refuse a route for its size, so the next one is sent all the same.
+        heard = AwaitOctets(octets=nlri_bytes(behind).hex(), talk=names[LOAD_WITNESS], within=PIECE_WITHIN, soft=True)
+        steps += [Send(octets=b"".join(updates).hex()), heard]
+    steps.append(Mark(name="over"))
     stall: list[Step] = [
         *establish(open_message(stalled.asn, family), receive_buffer=SMALL_WINDOW),
         Stall(),
@@ -185,7 +191,7 @@ def _load_talks(exam: Exam, prefixes: Prefixes, family: Family) -> tuple[list[Ta
         talk(names[LOAD_WITNESS], witness, family, watching),
         talk(names[LOAD], load, family, steps),
     ]
-    return talks, family.value, len(updates)
+    return talks, family.value, sum(len(updates) for updates, _ in work)
 
 
 async def _memory(exam: Exam, node: str) -> tuple[int, int]:
@@ -264,7 +270,7 @@ async def _received(exam: Exam, examiner: Examiner) -> int:
 
 
 def _kinds(exam: Exam, flooder: Examiner) -> list[dict[str, object]]:
-    """SYNs from everywhere and from the neighbour, stray segments, echo requests; both families."""
+    """SYNs and stray segments of strangers, echo requests; both families."""
     model = exam.rehearsal.lab.model
     macs = (
         model.node(flooder.node).interface(flooder.interface).mac or "",
@@ -275,7 +281,7 @@ def _kinds(exam: Exam, flooder: Examiner) -> list[dict[str, object]]:
     for family in Family:
         own, target = flooder.addresses[family], flooder.far_addresses[family]
         strangers = [str(address) for address in islice(STORM_POOLS[family][0].hosts(), 32)]
-        for number, source in enumerate([own, *strangers]):
+        for number, source in enumerate(strangers):
             for flags, payload in ((SYN, b""), (ACK | PSH, b"\xff" * 19), (ACK, b"")):
                 frame = tcp_segment(macs, (source, 20000 + number), (target, BGP_PORT), flags, payload)
                 segments.append(frame.hex())

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from peerlab.bgp.attributes import Address, Family
 from peerlab.bgp.capability import Capability, CapabilityCode
 from peerlab.bgp.framing import HEADER_LENGTH, MessageType, frame
 from peerlab.controller.exam import Exam
-from peerlab.controller.hostile_talk import KEEPALIVE, converse, open_message, talk, want_at
+from peerlab.controller.hostile_talk import KEEPALIVE, converse, let_go, open_message, talk, want_at
 from peerlab.evidence.story_hostile import HostileStimulus
 from peerlab.router.raw_speaker import Accept, Await, AwaitEnd, AwaitOne, Close, Connect, Mark, Send, Step, Talk
+from peerlab.verify.session_hostile import ACCEPTED, OPEN_ANSWERS
 
 OPENER, LOWER, HIGHER = "opener", "collide-low", "collide-high"
 CASES = (OPENER, LOWER, HIGHER)
 
-ACCEPTED = "accepted"
 UNKNOWN_CAPABILITY = Capability(239, b"\xde\xad\xbe\xef")
 """A code of the private use range (RFC 5492 section 7, as amended by RFC 8810)."""
 FOREIGN_FAMILIES = ((1, 4), (2, 4), (1, 128), (2, 128), (25, 70), (1, 133), (2, 133), (1, 134))
@@ -25,15 +26,20 @@ LOWEST, HIGHEST = Address("0.0.0.1"), Address("255.255.255.254")
 """Identifiers under and over every router's (RFC 6286 section 2.1: any but 0)."""
 
 
+def prepare_opener(exam: Exam) -> None:
+    """Want the sessions on which OPENs are tried."""
+    want_at(exam, OPENER)
+
+
 def prepare(exam: Exam) -> None:
     """Want the sessions of these cases."""
-    want_at(exam, OPENER)
+    prepare_opener(exam)
     for case in (LOWER, HIGHER):
         want_at(exam, case, passive=False, listening=True)
 
 
-def bad_opens(asn: int, family: Family) -> dict[str, tuple[bytes, str]]:
-    """OPENs by case, each with the code and subcode it has to be answered with (RFC 4271 section 6.2)."""
+def bad_opens(asn: int, family: Family) -> dict[str, bytes]:
+    """OPENs by case (``verify.session_hostile.OPEN_ANSWERS`` says what each has to be answered with)."""
     good = open_message(asn, family)
     body = good[HEADER_LENGTH:]
 
@@ -42,11 +48,11 @@ def bad_opens(asn: int, family: Family) -> dict[str, tuple[bytes, str]]:
 
     odd_parameter = body[:9] + bytes([body[9] + 4]) + body[10:] + bytes([9, 2, 0, 0])
     return {
-        "identifier-0": (with_body(body[:5] + bytes(4) + body[9:]), "2/3"),
-        "hold-time-1": (with_body(body[:3] + b"\0\1" + body[5:]), "2/6"),
-        "hold-time-2": (with_body(body[:3] + b"\0\2" + body[5:]), "2/6"),
-        "unknown-parameter": (with_body(odd_parameter), "2/4"),
-        "unknown-capability": (open_message(asn, family, extra=(UNKNOWN_CAPABILITY,)), ACCEPTED),
+        "identifier-0": with_body(body[:5] + bytes(4) + body[9:]),
+        "hold-time-1": with_body(body[:3] + b"\0\1" + body[5:]),
+        "hold-time-2": with_body(body[:3] + b"\0\2" + body[5:]),
+        "unknown-parameter": with_body(odd_parameter),
+        "unknown-capability": open_message(asn, family, extra=(UNKNOWN_CAPABILITY,)),
     }
 
 
@@ -59,13 +65,16 @@ def foreign_open(asn: int, family: Family) -> bytes:
     return open_message(asn, family, extra=offered)
 
 
-async def open_badly(exam: Exam, family: Family) -> None:
-    """One OPEN after the other, each on a connection of its own (SES-04, SEC-08)."""
+async def open_badly(
+    exam: Exam, family: Family, names: Collection[str] = tuple(OPEN_ANSWERS), offer: bool = True
+) -> None:
+    """One OPEN after the other, each on a connection of its own (SES-04); ``offer`` foreign families too (SEC-08)."""
     examiner = exam[OPENER]
     session = examiner.sessions[family]
     steps: list[Step] = []
-    cases = bad_opens(examiner.asn, family)
-    for case, (octets, expected) in cases.items():
+    cases = {name: octets for name, octets in bad_opens(examiner.asn, family).items() if name in names}
+    for case, octets in cases.items():
+        expected = OPEN_ANSWERS[case]
         exam.applied(
             HostileStimulus.BAD_OPEN,
             examiner.node,
@@ -75,22 +84,23 @@ async def open_badly(exam: Exam, family: Family) -> None:
             octets=octets.hex(),
             expected=expected,
         )
-        steps += [Connect(), Send(octets=octets.hex())]
+        steps += [Connect(greeted=True), Send(octets=octets.hex())]
         if expected == ACCEPTED:
             steps += _accepted()
         else:
             steps += [AwaitEnd(within=REFUSED_WITHIN, soft=True)]
         steps += [Mark(name=case), Close()]
-    foreign = foreign_open(examiner.asn, family)
-    exam.applied(
-        HostileStimulus.FAMILIES_OFFERED,
-        examiner.node,
-        session,
-        trial=family.value,
-        octets=foreign.hex(),
-        families=[f"{afi}/{safi}" for afi, safi in FOREIGN_FAMILIES],
-    )
-    steps += [Connect(), Send(octets=foreign.hex()), *_accepted(), Mark(name="families"), Close()]
+    if offer:
+        foreign = foreign_open(examiner.asn, family)
+        exam.applied(
+            HostileStimulus.FAMILIES_OFFERED,
+            examiner.node,
+            session,
+            trial=family.value,
+            octets=foreign.hex(),
+            families=[f"{afi}/{safi}" for afi, safi in FOREIGN_FAMILIES],
+        )
+        steps += [Connect(greeted=True), Send(octets=foreign.hex()), *_accepted(), Mark(name="families"), Close()]
     told = (await converse(exam, examiner.node, [talk(OPENER, examiner, family, steps)]))[OPENER]
     for case in cases:
         exam.observed(
@@ -100,13 +110,14 @@ async def open_badly(exam: Exam, family: Family) -> None:
             trial=f"{case} {family.value}",
             answered=case in told.marks,
         )
-    exam.observed(
-        HostileStimulus.FAMILIES_OFFERED,
-        examiner.node,
-        session,
-        trial=family.value,
-        answered="families" in told.marks,
-    )
+    if offer:
+        exam.observed(
+            HostileStimulus.FAMILIES_OFFERED,
+            examiner.node,
+            session,
+            trial=family.value,
+            answered="families" in told.marks,
+        )
 
 
 def _accepted() -> tuple[Step, ...]:
@@ -114,6 +125,7 @@ def _accepted() -> tuple[Step, ...]:
         Await(kinds=(MessageType.OPEN,), within=REFUSED_WITHIN, soft=True),
         Send(octets=KEEPALIVE.hex()),
         Await(kinds=(MessageType.KEEPALIVE,), within=REFUSED_WITHIN, soft=True),
+        *let_go(),
     )
 
 

@@ -12,12 +12,13 @@ from peerlab.bgp.attributes import Address, Family, Prefix
 from peerlab.bgp.capability import Capability, four_octet_as, multiprotocol, route_refresh
 from peerlab.bgp.framing import MessageType, frame
 from peerlab.bgp.malformed_case import Sender
+from peerlab.bgp.notification import ADMINISTRATIVE_RESET, CEASE
 from peerlab.bgp.policy import DENY_ALL, Policy
 from peerlab.bgp.wire import encode_open, make_open
 from peerlab.controller.exam import Exam
 from peerlab.controller.examiner import EXAM_HOLD_TIME, Examiner
 from peerlab.controller.plan import EndIntent
-from peerlab.router.raw_speaker import Await, Beat, Connect, Send, Step, Talk, TalkTold
+from peerlab.router.raw_speaker import Await, AwaitEnd, Beat, Connect, Send, Step, Talk, TalkTold
 
 CONVERSE = "peerlab.router.raw_speaker:converse"
 HELD_WITHIN = 60.0
@@ -50,13 +51,19 @@ KEEPALIVE = frame(MessageType.KEEPALIVE, b"")
 def establish(opening: bytes, receive_buffer: int = 0) -> tuple[Step, ...]:
     """Connect and come up with this OPEN, then stay alive."""
     return (
-        Connect(receive_buffer=receive_buffer),
+        Connect(receive_buffer=receive_buffer, greeted=True),
         Send(octets=opening.hex()),
         Await(kinds=(MessageType.OPEN,)),
         Send(octets=KEEPALIVE.hex()),
         Await(kinds=(MessageType.KEEPALIVE,)),
         Beat(),
     )
+
+
+def let_go(within: float = 3.0) -> tuple[Step, ...]:
+    """End a session, and wait until the other side has let go of it: before that it would refuse the next one."""
+    notification = frame(MessageType.NOTIFICATION, bytes([CEASE, ADMINISTRATIVE_RESET]))
+    return (Send(octets=notification.hex(), soft=True), AwaitEnd(within=within, soft=True))
 
 
 def talk(name: str, examiner: Examiner, family: Family, steps: Sequence[Step]) -> Talk:

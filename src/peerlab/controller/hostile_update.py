@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peerlab.bgp.attributes import Family, Prefix
-from peerlab.bgp.malformed_case import MalformedCase, good_update, malformed_update, unparseable_updates
+from peerlab.bgp.malformed_case import UNPARSEABLE, MalformedCase, good_update, malformed_update, unparseable_updates
 from peerlab.bgp.nlri import nlri_bytes
 from peerlab.controller.exam import ACCEPT_ALL, EXAM_ACCEPT, Exam
-from peerlab.controller.hostile_talk import Prefixes, converse, establish, open_message, sender_of, talk, want_at
+from peerlab.controller.hostile_talk import (
+    Prefixes,
+    converse,
+    establish,
+    let_go,
+    open_message,
+    sender_of,
+    talk,
+    want_at,
+)
 from peerlab.evidence.story_hostile import HostileStimulus
 from peerlab.router.raw_speaker import AwaitEnd, AwaitOctets, AwaitTalk, Close, Mark, Send, Step, TalkTold
 
@@ -120,12 +129,13 @@ def _witnessed(prefix: Prefix) -> AwaitOctets:
     return AwaitOctets(octets=nlri_bytes(prefix).hex(), talk=WITNESS, within=SEEN_WITHIN)
 
 
-async def make_unreadable(exam: Exam, prefixes: Prefixes, family: Family) -> None:
+async def make_unreadable(
+    exam: Exam, prefixes: Prefixes, family: Family, names: Sequence[str] = UNPARSEABLE
+) -> None:
     """Routes that cannot be told from their octets, each on a session of its own (SES-14)."""
     attacker, witness = exam[UNPARSEABLE_AT], exam[SECOND_WITNESS]
     session = attacker.sessions[family]
     sender = sender_of(attacker, family)
-    names = list(unparseable_updates(sender, prefixes.next(family)))
     steps: list[Step] = [AwaitTalk(talk=SECOND_WITNESS, mark="up")]
     opening = establish(open_message(attacker.asn, family))
     for name in names:
@@ -141,8 +151,8 @@ async def make_unreadable(exam: Exam, prefixes: Prefixes, family: Family) -> Non
             prefix=prefix,
             octets=octets.hex(),
         )
-        steps += [*(step for step in opening), Send(octets=octets.hex()), AwaitEnd(within=ENDED_WITHIN)]
-        steps += [Mark(name=f"{name} {prefix}"), Close()]
+        steps += [*(step for step in opening), Send(octets=octets.hex())]
+        steps += [AwaitEnd(within=ENDED_WITHIN, soft=True), Mark(name=f"{name} {prefix}"), *let_go(), Close()]
     talks = [
         talk(UNPARSEABLE_AT, attacker, family, steps),
         talk(SECOND_WITNESS, witness, family, [*establish(open_message(witness.asn, family)), Mark(name="up")]),
@@ -150,8 +160,8 @@ async def make_unreadable(exam: Exam, prefixes: Prefixes, family: Family) -> Non
     told = (await converse(exam, attacker.node, talks))[UNPARSEABLE_AT]
     for step in steps:
         if isinstance(step, Mark):
-            ended = step.name in told.marks
-            exam.observed(HostileStimulus.UNPARSEABLE_UPDATE, attacker.node, session, trial=step.name, ended=ended)
+            sent = step.name in told.marks
+            exam.observed(HostileStimulus.UNPARSEABLE_UPDATE, attacker.node, session, trial=step.name, sent=sent)
 
 
 

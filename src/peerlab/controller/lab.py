@@ -16,11 +16,14 @@ import msgspec
 
 from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
-from peerlab.controller.reconcile import ROUTER_PROCESS, carry_out
+from peerlab.controller.reconcile import CACHE_PROCESS, ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
+from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
+from peerlab.daemons.kinds import daemon_of
 from peerlab.errors import LabBroken, PeerlabError, RuntimeFailure, TimedOut
 from peerlab.evidence.events import (
+    BfdStateChanged,
     Event,
     LabConverged,
     LabCreated,
@@ -38,7 +41,6 @@ from peerlab.evidence.story import TAP_PROCESS
 from peerlab.evidence.trace import Trace
 from peerlab.runtime.base import CELL, ProcessExit, Runtime
 from peerlab.runtime.machine import versions
-from peerlab.runtime.namespaces import attach, start_cell
 from peerlab.topology.model import LabModel
 
 ESTABLISH_WITHIN = 20.0
@@ -55,7 +57,7 @@ ROUTER_SOCKET = "router.sock"
 SUPERVISOR_PROCESS = "supervisor"
 """Name of the cell's first process in ``ProcessExited``; with it ended all of the lab."""
 
-LASTING_PROCESSES = frozenset({ROUTER_PROCESS, TAP_PROCESS})
+LASTING_PROCESSES = frozenset({ROUTER_PROCESS, CACHE_PROCESS, TAP_PROCESS})
 """Processes whose end is an event; commands that a person or a probe runs come and go."""
 
 T = TypeVar("T")
@@ -101,7 +103,7 @@ class Lab:
         store = LabStore.create(lab_name, topology_text, model)
         try:
             store.save_versions(versions(node.kind.value for node in model.nodes if node.is_router))
-            runtime = await start_cell(lab_name, store.path)
+            runtime = await start_runtime(lab_name, store, model)
         except BaseException:
             store.remove_if_new()
             raise
@@ -127,8 +129,9 @@ class Lab:
         What is wanted of it beyond its model is not known yet: ``attached.attach_desk`` learns it from the event log.
         """
         store = LabStore.open(name)
-        runtime = await attach(name)
-        lab = cls(store.model(), runtime, store, store.log())
+        model = store.model()
+        runtime = await attach_runtime(name, store, model)
+        lab = cls(model, runtime, store, store.log())
         lab.snapshots = store.snapshots()
         lab._start_watching()
         state = await runtime.observe()
@@ -219,7 +222,7 @@ class Lab:
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing to its log")
 
     def _noticed(self, node: str, notice: dict[str, Any]) -> None:
-        event = msgspec.convert(notice, SessionStateChanged | RouterNotice | RouteChanged)
+        event = msgspec.convert(notice, SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged)
         if isinstance(event, SessionStateChanged):
             self._states[node, event.session] = event.after
         self._record_unasked(event)
@@ -356,17 +359,24 @@ class Lab:
     async def wait_established(self, sessions: Iterable[str], within: float) -> None:
         """Return when both ends of every session are Established and have received End-of-RIB.
 
-        Raises TimedOut naming each session that is not.
+        From a daemon that does not tell it, the other end waits until it has nothing left to send. Raises TimedOut
+        naming each session that is not.
         """
-        ends = [
-            (end.node, session_id)
-            for session_id in sessions
-            for end in (self.model.session(session_id).left, self.model.session(session_id).right)
-        ]
-        missing = await self._not_reached(ends, "end-of-rib", within)
+        ends: dict[str, list[tuple[str, str]]] = {"end-of-rib": [], "established": []}
+        silent: set[str] = set()
+        for session in map(self.model.session, sessions):
+            for end, teller in ((session.left, session.right), (session.right, session.left)):
+                tells = daemon_of(self.model.node(teller.node).kind).TELLS_END_OF_RIB
+                ends["end-of-rib" if tells else "established"].append((end.node, session.id))
+                if not tells:
+                    silent.add(teller.node)
+        answers = await asyncio.gather(*(self._not_reached(pairs, what, within) for what, pairs in ends.items()))
+        missing = [pair for pairs in answers for pair in pairs]
         if missing:
             names = ", ".join(f"{session} at {node}" for node, session in missing)
             raise TimedOut(f"Established with End-of-RIB of {names}", within)
+        if silent:
+            await self.wait_quiet(sorted(silent), within)
 
     async def wait_down(self, sessions: Iterable[str], within: float) -> None:
         """Return when both ends of every session are down. Raises TimedOut naming each that is not."""

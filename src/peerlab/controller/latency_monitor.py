@@ -11,7 +11,6 @@ from peerlab.controller.latency_probe import aim_at, measure
 from peerlab.errors import PeerlabError
 from peerlab.peering.latency import EVERY, WINDOWS, LatencyBook, PrefixLatency
 
-
 SOONEST = 1.0
 """Seconds between two measurements of a served lab, so that a fast clock does not keep a machine busy."""
 

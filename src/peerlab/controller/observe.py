@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from peerlab.bgp.attributes import Address, Prefix
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.controller.plan import View
-from peerlab.controller.reconcile import ROUTER_PROCESS
+from peerlab.controller.reconcile import CACHE_PROCESS, ROUTER_PROCESS
 from peerlab.controller.router_client import RouterClient
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, RouteFact, SessionFact, Snapshot
@@ -25,15 +26,29 @@ async def read_view(runtime: Runtime, router: RouterOf) -> View:
     state = await runtime.observe()
     running = sorted(p.node for p in state.processes if p.name == ROUTER_PROCESS)
 
-    async def ends_of(node: str) -> tuple[str, dict[str, tuple[str, str]]]:
-        sessions = await (await router(node)).sessions()
-        return node, {fact.session: (fact.import_policy, fact.export_policy) for fact in sessions}
+    async def ends_of(node: str) -> tuple[SessionFact, ...]:
+        return await (await router(node)).sessions()
 
+    async def asked_by(node: str) -> tuple[str, tuple[RtrServer, ...]]:
+        return node, (await (await router(node)).validation()).servers
+
+    facts = dict(zip(running, await asyncio.gather(*(ends_of(node) for node in running)), strict=True))
     return View(
         nodes=frozenset(node.name for node in state.nodes),
         links=frozenset(link.id for link in state.links),
         routers=frozenset(running),
-        ends=dict(await asyncio.gather(*(ends_of(node) for node in running))),
+        caches=frozenset(p.node for p in state.processes if p.name == CACHE_PROCESS),
+        asked=dict(await asyncio.gather(*(asked_by(node) for node in running))),
+        ends={
+            node: {fact.session: (fact.import_policy, fact.export_policy) for fact in found}
+            for node, found in facts.items()
+        },
+        bfd={
+            (node, fact.session): fact.bfd.config
+            for node, found in facts.items()
+            for fact in found
+            if fact.bfd is not None
+        },
     )
 
 

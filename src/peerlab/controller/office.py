@@ -30,14 +30,14 @@ from peerlab.peering.catalogue import Catalogue, ReservedPrefixes
 from peerlab.peering.command import Command
 from peerlab.peering.enums import (
     ConnectionState,
-    DirectPeeringType,
     PrefixValidationState,
     SessionAddressProvider,
     SessionState,
 )
 from peerlab.peering.judgement import connection_verdicts, judge_registered, judge_service_prefix
 from peerlab.peering.ledger import Ledger
-from peerlab.peering.record import ConnectionRecord, PeeringRecord
+from peerlab.peering.legacy import legacy_of
+from peerlab.peering.record import ConnectionRecord, LegacyRecord, PeeringRecord
 from peerlab.peering.states import Trigger
 from peerlab.peering.verdict import failures
 from peerlab.peering.view import SessionStates
@@ -47,8 +47,10 @@ from peerlab.topology.model import ConnectionRequest, LabModel, PeeringRequest
 LOCK = "serve.lock"
 NO_WIRE = "NoWire"
 """Code of a refusal: the lab has no wire for what is asked."""
-NOT_BUILT = "NotBuilt"
-"""Code of a refusal: the lab cannot play this product."""
+BFD_DOWN = "BfdDown"
+"""Code of a refusal: traffic has to wait for BFD."""
+BFD_WITHIN = 3.0
+"""Seconds in which BFD that both ends have is Up: a packet a second is sent before."""
 RETRY_AFTER = 2.0
 """Seconds after which a lab that could not be made to follow is tried again."""
 
@@ -169,6 +171,26 @@ class Office:
             raise RefusedError("NotFound", f"there is no connection {label} of a peering {peering_key}")
         return peering, connection
 
+    async def seed_legacy(self, name: str) -> None:
+        """Make a peering of the topology out of band: its sessions run under an open policy, and no resource says so.
+
+        Raises RefusedError when the topology has no such peering or its wires are in use.
+        """
+        asked = next((p for p in self.base.peerings if p.name == name), None)
+        if asked is None:
+            there = ", ".join(p.name for p in self.base.peerings) or "none"
+            raise RefusedError("NotFound", f"the topology asks for no peering {name!r}; there are: {there}")
+        legacy = legacy_of(asked, self.catalogue, new_guid)
+        wires = {s for c in asked.connections for s in c.sessions}
+        used = {s.id for s in self.lab.model.sessions if self.ledger.holder((s.connection or "").rpartition("/")[0])}
+        if wires & used:
+            raise RefusedError("WireInUse", f"sessions of peering {name} belong to a connection already")
+        self.ask(ask.SeedLegacy(legacy=legacy))
+        for connection in legacy.connections:
+            self.desk.configure_peer(*self.wire(legacy.key, connection.label))
+        await self.realise()
+        await self.lab.wait_established(sorted(wires), ESTABLISH_WITHIN)
+
     def approve(self, peering_key: str, label: str, loa: str = "") -> None:
         """Approve a connection; one with Microsoft-provided addresses gets those of a free wire with it."""
         self._plan_addresses(peering_key, label)
@@ -199,7 +221,6 @@ class Office:
 
         Raises RefusedError when nothing fails it and yet there is no wire to provision it on.
         """
-        self._check_built(self.record(peering_key, label)[0])
         found = find_connection(self.lab.model, peering_key, label)
         edges = self._edges_of(found[1]) if found else self._edges()
         facts = [fact for edge in edges for fact in await self.session_facts(edge)]
@@ -232,13 +253,17 @@ class Office:
         await self.realise()
 
     async def convert(self, peering_key: str, label: str) -> None:
-        """Carry out a type change that was approved: new policy, hard BGP restart, traffic again."""
-        self._check_built(self.record(peering_key, label)[0])
+        """Carry out a type change that was approved: new policy, hard BGP restart, traffic again.
+
+        For Voice traffic waits for BFD too. Raises RefusedError while BFD is not Up; the type change stays in progress.
+        """
         _, wire = self.wire(peering_key, label)
         await self.realise()
         for session in wire.sessions:
             client = await self.lab.router(self._edge_of(session))
             await client.ask(ShutSession(session=session, reset=True, communication="AS8075: type change"))
+        if self.record(peering_key, label)[1].needs_bfd:
+            await self._wait_alive(wire.sessions)
         await self.lab.wait_established(wire.sessions, ESTABLISH_WITHIN)
         self.ask(ask.FinishTypeChange(peering=peering_key, connection=label))
         await self.realise()
@@ -260,7 +285,7 @@ class Office:
             self._tell(f"{node} cannot be asked: {error}")
             return ()
 
-    async def session_states(self, peerings: Iterable[PeeringRecord]) -> SessionStates:
+    async def session_states(self, peerings: Iterable[PeeringRecord | LegacyRecord]) -> SessionStates:
         """What the edge routers say now of the connections' sessions; the least advanced session of a mesh counts."""
         wires = [
             (connection.identifier, found[1])
@@ -292,11 +317,22 @@ class Office:
             for name in found[1].sessions
         ]
 
-    @staticmethod
-    def _check_built(peering: PeeringRecord) -> None:
-        """Voice opens on BGP and BFD together (spec 3.7); a lab without BFD must not say that it did."""
-        if DirectPeeringType.VOICE in (peering.direct_type, peering.wanted_type):
-            raise RefusedError(NOT_BUILT, f"Peering {peering.name} is for Voice; this lab has no BFD yet")
+    async def _wait_alive(self, sessions: Iterable[str]) -> None:
+        """Return when BFD of every session is Up at the edge. Raises RefusedError naming each that is not."""
+
+        async def is_alive(session: str) -> bool:
+            client = await self.lab.router(self._edge_of(session))
+            return await client.wait("bfd-up", BFD_WITHIN, session=session)
+
+        names = list(sessions)
+        answers = await asyncio.gather(*map(is_alive, names))
+        dead = [name for name, alive in zip(names, answers, strict=True) if not alive]
+        if dead:
+            raise RefusedError(
+                BFD_DOWN,
+                f"BFD of {', '.join(dead)} is not Up; no traffic is allowed before both BGP and BFD are up: "
+                "the peer has to configure BFD",
+            )
 
     def _edges(self) -> list[str]:
         cloud = self.base.cloud()
@@ -311,7 +347,14 @@ class Office:
         return session.left.node if cloud is not None and session.left.asn == cloud.asn else session.right.node
 
     def _cable(self) -> None:
+        """Name the wires as the desk does now. A peer whose connection went to another resource has its side still."""
+        configured, before = self.desk.configured, self.lab.model
+        mine = {s for p in before.peerings for c in p.connections if (p.name, c.name) in configured for s in c.sessions}
         self.lab.model = cabled(self.base, self.ledger)
+        for peering in self.lab.model.peerings:
+            for connection in peering.connections:
+                if (peering.name, connection.name) not in configured and mine.intersection(connection.sessions):
+                    self.desk.configure_peer(peering, connection)
 
     def _plan_addresses(self, peering_key: str, label: str) -> ReservedPrefixes | None:
         peering, connection = self.record(peering_key, label)

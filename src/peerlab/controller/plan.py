@@ -12,8 +12,12 @@ from typing import Any
 
 import msgspec
 
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
+from peerlab.daemons.rpki import servers_of
+from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, NodeKind, Session
 
 End = tuple[str, str]
@@ -39,12 +43,19 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What was observed: nodes, links, routers that run, and the policies in force at each end."""
+    """What was observed: nodes, links, routers and RPKI caches that run, the policies in force at each end.
+
+    ``asked`` are the caches that each running router asks.
+    """
 
     nodes: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     ends: dict[str, dict[str, tuple[str, str]]] = {}
+    caches: frozenset[str] = frozenset()
+    asked: dict[str, tuple[RtrServer, ...]] = {}
+    bfd: dict[End, BfdConfig] = {}
+    """BFD as it is configured at each end that has it."""
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
@@ -81,6 +92,18 @@ class StartRouter(_Step, frozen=True, kw_only=True, tag="start-router"):
     node: str
 
 
+class StartCache(_Step, frozen=True, kw_only=True, tag="start-cache"):
+    """Start an RPKI cache."""
+
+    node: str
+
+
+class ChangeCaches(_Step, frozen=True, kw_only=True, tag="change-caches"):
+    """Have a router ask other RPKI caches, without a reset."""
+
+    node: str
+
+
 class AddSession(_Step, frozen=True, kw_only=True, tag="add-session"):
     """Configure a session's end on a running router."""
 
@@ -104,7 +127,26 @@ class ChangePolicy(_Step, frozen=True, kw_only=True, tag="change-policy"):
     export_policy: str
 
 
-Step = CreateNode | DeleteNode | CreateLink | DeleteLink | StartRouter | AddSession | RemoveSession | ChangePolicy
+class ChangeBfd(_Step, frozen=True, kw_only=True, tag="change-bfd"):
+    """Begin, end or change BFD at a session's end, without a reset."""
+
+    node: str
+    session: str
+
+
+Step = (
+    CreateNode
+    | DeleteNode
+    | CreateLink
+    | DeleteLink
+    | StartRouter
+    | StartCache
+    | ChangeCaches
+    | AddSession
+    | RemoveSession
+    | ChangePolicy
+    | ChangeBfd
+)
 
 
 def versioned(policy: Policy) -> Policy:
@@ -116,10 +158,11 @@ def versioned(policy: Policy) -> Policy:
 
 
 class DesiredEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """A session's end as it should be, policies versioned."""
+    """A session's end as it should be, policies versioned. ``bfd`` is in force whatever ``configuration`` says."""
 
     import_policy: Policy
     export_policy: Policy
+    bfd: BfdConfig | None = None
     configuration: dict[str, Any] = {}
 
 
@@ -137,11 +180,14 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
             ends[end.node, session.id] = DesiredEnd(
                 import_policy=versioned(model.policies[end.import_policy]),
                 export_policy=versioned(model.policies[end.export_policy]),
+                bfd=session.bfd,
             )
+    bfd = {session.id: session.bfd for session in model.sessions}
     for wanted in intent.ends:
         ends[wanted.node, wanted.session] = DesiredEnd(
             import_policy=versioned(wanted.import_policy),
             export_policy=versioned(wanted.export_policy),
+            bfd=wanted.configuration.get("bfd", bfd.get(wanted.session)),
             configuration=wanted.configuration,
         )
     for absent in intent.absent:
@@ -167,6 +213,14 @@ def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
     )
     steps.extend(CreateLink(link=link.id, why="does not exist") for link in model.links if link.id not in view.links)
     starting = [node.name for node in model.nodes if node.is_router and node.name not in view.routers]
+    steps.extend(
+        StartCache(node=cache.node, why="does not run") for cache in model.caches if cache.node not in view.caches
+    )
+    steps.extend(
+        ChangeCaches(node=node.name, why="asks other caches")
+        for node in model.nodes
+        if node.name in view.asked and view.asked[node.name] != servers_of(model, node)
+    )
     steps.extend(_session_changes(model, ends, view, starting))
     steps.extend(
         StartRouter(node=name, why="its router does not run" if name in view.nodes else "new node") for name in starting
@@ -179,6 +233,11 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
     for node in model.nodes:
         if node.is_router:
             daemon_of(node.kind)
+            if node.kind is NodeKind.FRR and servers_of(model, node):
+                raise Unsupported(
+                    f"{node.name} is to ask an RPKI cache, which needs FRR's module bgpd_rpki, and Debian's package "
+                    "frr does not have it; run it on ExaBGP or BIRD"
+                )
     kinds = {node.name: node.kind for node in model.nodes}
     for session in model.sessions:
         for end in (session.left, session.right):
@@ -210,7 +269,8 @@ def _session_changes(
         if observed is None:
             active = not _is_passive(model.session(session_id), node)
             additions.append((active, AddSession(node=node, session=session_id, why="not configured")))
-        elif observed != names:
+            continue
+        if observed != names:
             yield ChangePolicy(
                 node=node,
                 session=session_id,
@@ -218,7 +278,17 @@ def _session_changes(
                 export_policy=names[1],
                 why=f"in force: import {observed[0]}, export {observed[1]}",
             )
+        has = view.bfd.get((node, session_id))
+        if has != wanted.bfd:
+            yield ChangeBfd(node=node, session=session_id, why=f"in force: {bfd_words(has)}")
     yield from (step for _, step in sorted(additions, key=lambda pair: pair[0]))
+
+
+def bfd_words(bfd: BfdConfig | None) -> str:
+    """BFD's configuration for people: ``300 ms x 3, strict``."""
+    if bfd is None:
+        return "no BFD"
+    return f"{bfd.interval_ms} ms x {bfd.multiplier}" + (", strict" if bfd.strict else "")
 
 
 def _is_passive(session: Session, node: str) -> bool:

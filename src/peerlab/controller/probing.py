@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_interface
 
 from peerlab.bgp.attributes import Family
 from peerlab.controller.lab import Lab, now_ns
@@ -38,7 +37,7 @@ def address_of(node: Node, family: Family) -> str:
     for interface in node.interfaces:
         address = interface.v4 if family is Family.IPV4 else interface.v6
         if address:
-            return str(ip_interface(address).ip)
+            return address.partition("/")[0]
     raise RefusedError("NoAddress", f"{node.name} has no {family.value} address")
 
 
@@ -52,7 +51,7 @@ def node_by_address(model: LabModel) -> dict[str, str]:
         for interface in node.interfaces:
             for address in (interface.v4, interface.v6):
                 if address:
-                    held[str(ip_interface(address).ip)] = node.name
+                    held[address.partition("/")[0]] = node.name
     return held
 
 
@@ -188,6 +187,8 @@ async def streams(lab: Lab, plans: Sequence[StreamPlan]) -> AsyncIterator[list[S
                 reordered=rx["reordered"],
                 started=tx["started_ns"],
                 ended=tx["ended_ns"],
+                last=rx["last_ns"],
+                stale=rx["stale"],
                 gaps=tuple((gap[0], gap[1], gap[2]) for gap in rx["gaps"]),
             )
             measured.append(event)

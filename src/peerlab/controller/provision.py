@@ -13,7 +13,7 @@ from peerlab.evidence.events import Event, PolicyStageChanged, StimulusApplied
 from peerlab.peering.catalogue import catalogue_of
 from peerlab.peering.command import Command
 from peerlab.peering.desk import Desk, refused
-from peerlab.peering.intent import EdgeEnd, edge_ends
+from peerlab.peering.intent import EdgeEnd, bfd_of, edge_ends
 from peerlab.peering.record import ConnectionRecord
 from peerlab.topology.model import ConnectionRequest, PeeringRequest
 
@@ -119,6 +119,7 @@ class Provisioner:
                 session=edge.session,
                 import_policy=edge.import_policy,
                 export_policy=edge.export_policy,
+                configuration={"bfd": edge.bfd},
             )
         ends.update(self.extra)
         return Intent(ends=tuple(ends.values()))
@@ -136,12 +137,15 @@ class Provisioner:
             if (peering, connection) not in self.configured:
                 continue
             cloud = model.cloud()
+            holder = self.desk.ledger.holder(peering)
+            record = holder.connection(connection) if holder else None
             peer_end = session.left if cloud is None or session.left.asn != cloud.asn else session.right
             yield EndIntent(
                 node=peer_end.node,
                 session=session.id,
                 import_policy=model.policies[peer_end.import_policy],
                 export_policy=model.policies[peer_end.export_policy],
+                configuration={"bfd": bfd_of(session, record) if record else session.bfd},
             )
 
     async def realise(self, communication: str = "") -> tuple[Step, ...]:

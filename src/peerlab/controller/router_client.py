@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from peerlab.bgp.attributes import Prefix
+from peerlab.bgp.origin_validation import Vrp, digest
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
-from peerlab.evidence.snapshot import RouteFact, SessionFact
+from peerlab.evidence.snapshot import RouteFact, SessionFact, ValidationFact
 from peerlab.router.protocol import (
     Explain,
     Explanation,
     ReadRib,
     ReadSessions,
+    ReadValidation,
     Request,
     Subscribe,
     WaitFor,
@@ -109,6 +111,15 @@ class RouterClient:
         """One RIB (``adj-rib-in-pre``, ``adj-rib-in-post``, ``loc-rib``, ``adj-rib-out``)."""
         request = ReadRib(view=view, session=session, prefix=Prefix(prefix) if prefix else None)
         return _decode(await self.ask(request, within=60.0), tuple[RouteFact, ...])
+
+    async def validation(self) -> ValidationFact:
+        """What the router validates origins by, and how it stands with its RPKI caches."""
+        return _decode(await self.ask(ReadValidation()), ValidationFact)
+
+    async def validates_by(self, vrps: Iterable[Vrp], within: float) -> bool:
+        """True as soon as the router validates by exactly these VRPs, False after ``within`` seconds."""
+        request = WaitFor(what="vrps", within=within, digest=digest(vrps))
+        return bool(await self.ask(request, within=within + ANSWER_WITHIN))
 
     async def explain(self, prefix: str) -> Explanation:
         """Why a prefix is routed as it is."""

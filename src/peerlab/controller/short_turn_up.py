@@ -47,7 +47,8 @@ async def _turn_up(rehearsal: Rehearsal) -> None:
         record = desk.connection(peering.name, connection.name)
         if record is None or record.state != ConnectionState.PROVISIONING_COMPLETED:
             failed = "; ".join(f"{one.rule}: {one.message}" for one in verdicts if not one.passed)
-            raise RuntimeFailure(f"{peering.name}/{connection.name} does not validate, its policy stays DENY ALL: {failed}")
+            where = f"{peering.name}/{connection.name}"
+            raise RuntimeFailure(f"{where} does not validate, its policy stays DENY ALL: {failed}")
         desk.command(ask.OpenPolicy(**names))
     await desk.realise()
     await lab.wait_quiet()

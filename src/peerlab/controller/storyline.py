@@ -8,8 +8,11 @@ from peerlab.controller import (
     failover,
     hostile,
     link_test,
+    liveness,
+    origin,
     peering_service,
     policy_stimulus,
+    quarantine,
     telemetry,
     turn_up,
 )
@@ -24,6 +27,13 @@ from peerlab.verify.finding import Finding
 SCENES: tuple[Scene, ...] = (
     Scene(Phase.BUILD, take_baseline, (), "the lab stands; nothing is asked of Microsoft yet"),
     Scene(Phase.REQUEST, turn_up.request, (Phase.BUILD,), "PeerAsn, peerings, approval, LOA"),
+    Scene(
+        Phase.QUARANTINE,
+        quarantine.quarantine,
+        (Phase.BUILD,),
+        "every port is watched and tried before BGP may speak",
+        conformance=True,
+    ),
     Scene(Phase.LINK_TEST, link_test.link_test, (Phase.REQUEST,), "link test in 169.254.0.0/16"),
     Scene(Phase.DENY, turn_up.deny, (Phase.LINK_TEST,), "sessions come up under DENY ALL"),
     Scene(Phase.VALIDATE, turn_up.validate, (Phase.DENY,), "end-to-end validation"),
@@ -33,7 +43,18 @@ SCENES: tuple[Scene, ...] = (
         Phase.HOSTILE, hostile.attack, (Phase.ALLOW,), "attackers do what no honest peer would", conformance=True
     ),
     Scene(Phase.POLICY, policy_stimulus.announce_all, (Phase.ALLOW,), "whatever a peer may not announce is announced"),
+    Scene(
+        Phase.ORIGIN, origin.validate_origins, (Phase.ALLOW,),
+        "ROAs come and go, their cache is lost, an origin is forged, a host is blackholed", conformance=True,
+    ),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
+    Scene(
+        Phase.LIVENESS,
+        liveness.watch_over,
+        (Phase.ALLOW,),
+        "BFD: no route before it is Up, AdminDown, paths that fail in one direction",
+        conformance=True,
+    ),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
     Scene(
         Phase.TELEMETRY,

@@ -18,11 +18,10 @@ from peerlab.errors import RuntimeFailure
 from peerlab.topology.model import LabModel
 from peerlab.verify.finding import Finding, Outcome
 from peerlab.verify.outage import Case, Unit, UnitKind, smaller, units, without
-from peerlab.verify.survivor import survivors
 from peerlab.verify.sweep import left_of, worst
 
 CELLS_PER_CORE = 3
-"""Most of a case is waiting: for a hold time to run out, for a TCP retransmission. So there are more cells than cores."""
+"""Much of a case is waiting, for a hold time or a TCP retransmission: there are more cells than cores."""
 
 ENDS_WITHIN = 30.0
 """Seconds in which a worker takes its lab down when its input ends."""
@@ -97,7 +96,8 @@ class WorkerProcess:
             line = b""
         if not line:
             raise RuntimeFailure("a worker of the sweep ended without a word")
-        return msgspec.json.decode(line, type=Answer)
+        answer: Answer = msgspec.json.decode(line, type=Answer)
+        return answer
 
     async def end(self) -> None:
         """Let it take its lab down; it is killed when that takes too long, and the lab with it."""
@@ -149,7 +149,8 @@ class Sweep:
         if result.outcome is Outcome.FAIL:
             again = await self._once(Task(case=str(case), fresh=True))
             if not again.failing & result.failing:
-                note = f"failed once ({', '.join(sorted(result.failing))}), but not in a lab that was built for it alone"
+                once = ", ".join(sorted(result.failing))
+                note = f"failed once ({once}), but not in a lab that was built for it alone"
                 result = msgspec.structs.replace(result, outcome=Outcome.INCONCLUSIVE, note=note)
         self.results[str(case)] = result
         tell(result)
@@ -272,18 +273,20 @@ def orders(model: LabModel, count: int, seed: int) -> tuple[Case, ...]:
 
 
 def silence(model: LabModel, case: Case) -> int:
-    """Seconds of hold time that a case has to wait for: some end of a lost session sees no carrier go."""
+    """Seconds of hold time that a case waits for: some end of a lost session sees no carrier go and hears no farewell.
+
+    A shut session and a killed router are heard at once.
+    """
     if case.is_order:
         return len(case.units)
-    alive = left_of(model, case) if case.units else survivors(model, ())
+    alive = left_of(model, case)
+    shut = {unit.name for unit in case.units if unit.kind is UnitKind.SESSION}
     waits = [0]
     for session in model.sessions:
-        if session.id in alive.sessions:
+        ends = (session.left, session.right)
+        if session.id in alive.sessions or session.id in shut or any(e.node not in alive.routers for e in ends):
             continue
-        for end in (session.left, session.right):
-            if end.node not in alive.routers:
-                continue
-            link = None if end.interface is None else model.node(end.node).interface(end.interface).link
-            if link is None or link in alive.links:
-                waits.append(session.hold_time)
+        wires = [e.interface and model.node(e.node).interface(e.interface).link for e in ends]
+        if any(wire is None or wire in alive.links for wire in wires):
+            waits.append(session.hold_time)
     return max(waits)

@@ -11,21 +11,21 @@ from peerlab.controller import fault, probing
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
 from peerlab.controller.short_turn_up import turn_up_all
 from peerlab.errors import RefusedError, TimedOut
-from peerlab.evidence.events import LabConverged
+from peerlab.evidence.events import LabConverged, PathTraced
 from peerlab.evidence.snapshot import Snapshot
 from peerlab.evidence.story import Moment
 from peerlab.evidence.trace import Trace, TraceReader
 from peerlab.router.protocol import OpenSession, ShutSession
 from peerlab.topology.model import LabModel
 from peerlab.verify.finding import Finding, Outcome
-from peerlab.verify.likeness import differences
+from peerlab.verify.likeness import differences, in_flight
 from peerlab.verify.outage import Case, Unit, UnitKind
 from peerlab.verify.relation_reach import reachable_pairs
 from peerlab.verify.survivor import survivors
 from peerlab.verify.sweep import PHASE, Run, judge_run, left_of, traced_pairs, walk_all, window
 
 SETTLE_WITHIN = 15.0
-"""Seconds in which two readings of the lab, one after the other, have to agree once all routers are quiet."""
+"""Seconds in which the lab has to come to rest once all routers are quiet."""
 
 EXPIRY_MARGIN = 5.0
 """Seconds beyond a hold time in which a session that lost its ground has to be down."""
@@ -70,7 +70,7 @@ class SweepCell:
         if case.is_order:
             await self._in_order(case, expected, late)
         else:
-            await asyncio.gather(*(self._fail(unit) for unit in case.units))
+            await self._fail_all(case)
             await self._ended(expected - left_of(model, case).sessions, survivors(model, case.units).routers, late)
         alive = left_of(model, case)
         settled = await self._settled(alive.routers, late)
@@ -116,6 +116,13 @@ class SweepCell:
             await self._in_time(lab.wait_established(sorted(able), ESTABLISH_WITHIN), late)
             await self._in_time(lab.wait_quiet(), late)
 
+    async def _fail_all(self, case: Case) -> None:
+        """All at once. A session of a router that dies needs no shutting."""
+        running = survivors(self.lab.model, case.units).routers
+        shut = [u for u in case.units if u.kind is UnitKind.SESSION]
+        moot = {u for u in shut if self.lab.model.session(u.name).left.node not in running}
+        await asyncio.gather(*(self._fail(unit) for unit in case.units if unit not in moot))
+
     async def _fail(self, unit: Unit) -> None:
         lab = self.lab
         if unit.kind is UnitKind.LINK:
@@ -123,10 +130,8 @@ class SweepCell:
         elif unit.kind is UnitKind.METRO:
             await fault.set_metro(lab, unit.name, up=False)
         elif unit.kind is UnitKind.SESSION:
-            end = lab.model.session(unit.name).left
-            if fault.is_running(await lab.runtime.observe(), end.node):
-                client = await lab.router(end.node)
-                await client.ask(ShutSession(session=unit.name, communication=TALK))
+            client = await lab.router(lab.model.session(unit.name).left.node)
+            await client.ask(ShutSession(session=unit.name, communication=TALK))
         else:
             await fault.kill_router(lab, fault.find_router(lab, unit.name))
             await self._wires_of(unit.name, up=False)
@@ -188,7 +193,7 @@ class SweepCell:
         except TimedOut as error:
             late.append(str(error))
 
-    async def _trace(self, source: str, target: str, family: Family) -> probing.PathTraced:
+    async def _trace(self, source: str, target: str, family: Family) -> PathTraced:
         return await probing.trace(self.lab, Moment.ALLOWED, source, target, family)
 
     async def _captured(self, until: int) -> Trace:
@@ -214,22 +219,24 @@ async def _steady(lab: Lab) -> Snapshot:
 async def _agreed(
     lab: Lab, quiet: Callable[[], Awaitable[None]], wanted: Snapshot | None, late: list[str]
 ) -> Snapshot:
-    """Read the lab until it is what is wanted, or where nothing is wanted until two readings in a row agree.
+    """Read the lab until it is what is wanted, or where nothing is wanted until it has come to rest.
 
-    A router can be quiet because it has not yet heard of what happened; one reading may fall before that.
+    At rest two readings in a row agree and every end has heard what the other told. A router can be quiet because it
+    has not yet heard of what happened, or because what was said to it has to be sent again. A lab that does not come
+    to rest is read as it is at the end of the time: the checks judge it.
     """
     deadline = time.monotonic() + SETTLE_WITHIN
-    await quiet()
-    last = await lab.look()
-    if wanted is not None and not any(differences(wanted, last)):
-        return last
+    last: Snapshot | None = None
     while True:
         await quiet()
         taken = await lab.look()
-        if not any(differences(wanted or last, taken)):
+        if wanted is not None and not any(differences(wanted, taken)):
+            return taken
+        at_rest = last is not None and not any(differences(last, taken))
+        if wanted is None and at_rest and not any(in_flight(lab.model, taken)):
             return taken
         if time.monotonic() > deadline:
-            if wanted is None:
+            if wanted is None and not at_rest:
                 late.append(f"two readings of the lab in a row did not agree within {SETTLE_WITHIN:g} s")
             return taken
         last = taken

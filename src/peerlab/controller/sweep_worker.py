@@ -43,7 +43,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True, tag="built"):
-    """A lab stands. ``differs`` tells how its state is another one than the first lab's; ``broke`` why there is none."""
+    """A lab stands. ``differs`` tells how its state is not the first lab's; ``broke`` why there is none."""
 
     seconds: float
     differs: tuple[str, ...] = ()

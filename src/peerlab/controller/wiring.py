@@ -15,7 +15,7 @@ def node_spec(node: Node) -> NodeSpec:
         loopbacks.append(f"{node.loopback_v4}/32")
     if node.loopback_v6:
         loopbacks.append(f"{node.loopback_v6}/128")
-    return NodeSpec(name=node.name, forwarding=node.is_router, addresses=tuple(loopbacks))
+    return NodeSpec(name=node.name, forwarding=node.is_router, addresses=tuple(loopbacks), image=node.image)
 
 
 def link_spec(model: LabModel, link: Link) -> LinkSpec:

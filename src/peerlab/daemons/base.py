@@ -31,6 +31,9 @@ Sessions = Mapping[str, tuple[Policy, Policy]]
 class Daemon(Protocol):
     """One routing daemon."""
 
+    TELLS_END_OF_RIB: bool
+    """Whether it sends End-of-RIB to a neighbour that did not announce graceful restart (RFC 4724 section 2)."""
+
     def render(self, model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath, str]:
         """Every file of the node, by path relative to the node's directory."""
         ...

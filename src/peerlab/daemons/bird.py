@@ -12,10 +12,11 @@ from pathlib import PurePath
 from typing import Any
 
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix, SegmentType
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import LearnedFrom, Policy
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
@@ -33,6 +34,12 @@ IGP_PROTOCOL = 200
 """Kernel protocol number of peerlab's interior routes (``router.fib.PROTOCOL_IGP``)."""
 IGP_BASE = 512
 """Kernel metric of an interior route of cost 0 (``router.fib.METRICS``)."""
+
+BFD_PROTOCOL = "liveness"
+"""Name of the protocol that runs BFD."""
+IDLE_BFD_MS = 1000
+"""Milliseconds between BFD packets of a session that is not Up: the least that RFC 5880 section 6.8.3 allows."""
+TELLS_END_OF_RIB = True
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
@@ -106,6 +113,8 @@ def configuration(
         igp_base=IGP_BASE,
         originated=_by_version(routes),
         vrps={version: [_vrp(one) for one in config.vrps if _version(one.prefix) == version] for version in (4, 6)},
+        caches=[_cache(one) for one in _caches(config)],
+        bfd_protocol=BFD_PROTOCOL if any(peer.bfd is not None for peer in config.peers) else None,
         path_functions=bird_filter.PATH_FUNCTIONS,
         functions=functions,
         peers=peers,
@@ -141,6 +150,8 @@ def _peer(config: RouterConfig, peer: PeerConfig, imports: str, exports: str, sh
 def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool) -> list[str]:
     if config.med_across_ases:
         raise Unsupported("BIRD routers of this lab cannot compare MED across ASes yet; leave med_across_ases off")
+    if peer.send_hold_time is not None:
+        raise Unsupported("BIRD 2.0 has no send hold timer (RFC 9687), 2.15 brought it; leave send_hold_time out")
     lines = [
         f"local {peer.local_address} as {peer.local_as};",
         f"neighbor {peer.peer_address} as {peer.peer_as};",
@@ -171,6 +182,8 @@ def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool)
         lines.append(f'password "{peer.md5}";')
     if peer.gtsm:
         lines.append("ttl security on;")
+    if peer.bfd is not None:
+        lines.append(_bfd(peer.bfd))
     if external:
         first = peer.enforce_first_as and peer.relation != "route-server"
         lines.append(f"enforce first as {'on' if first else 'off'};")
@@ -183,6 +196,12 @@ def _options(config: RouterConfig, peer: PeerConfig, external: bool, shut: bool)
     if peer.route_server_client:
         lines.append("rs client;")
     return lines
+
+
+def _bfd(bfd: BfdConfig) -> str:
+    """BFD of one session. BIRD has no strict BFD: where it is asked for, the other end has to hold routes back."""
+    timers = f"min rx interval {bfd.interval_ms} ms; min tx interval {bfd.interval_ms} ms;"
+    return f"bfd {{ {timers} idle tx interval {IDLE_BFD_MS} ms; multiplier {bfd.multiplier}; }};"
 
 
 _ROLES = {"provider": "provider", "customer": "customer", "peer": "peer", "rs": "rs_server", "rs-client": "rs_client"}
@@ -238,6 +257,28 @@ def _attribute_lines(attributes: PathAttributes) -> list[str]:
     lines += [f"bgp_community.add(({text.replace(':', ',')}));" for text in attributes.communities]
     lines += [f"bgp_large_community.add(({text.replace(':', ',')}));" for text in attributes.large_communities]
     return lines
+
+
+def cache_protocol(server: RtrServer) -> str:
+    """BIRD's name of an RPKI cache's protocol."""
+    return f"rpki-{server.name}"
+
+
+def _caches(config: RouterConfig) -> tuple[RtrServer, ...]:
+    """Raises Unsupported for caches of different preference: BIRD puts all into one table."""
+    if len({one.preference for one in config.caches}) > 1:
+        raise Unsupported(
+            f"BIRD cannot prefer one RPKI cache to another ({config.node} is told "
+            f"{', '.join(f'{one.name}: {one.preference}' for one in config.caches)}); give all the same preference, "
+            "or run this router on ExaBGP"
+        )
+    return config.caches
+
+
+def _cache(server: RtrServer) -> dict[str, Any]:
+    """BIRD 2.0.12 asks a cache at one address only, and takes no expiry below 600 s from it."""
+    options = [f"remote {server.addresses[0]} port {server.port};", "retry keep 1;"]
+    return {"server": server.name, "name": cache_protocol(server), "options": options}
 
 
 def _vrp(vrp: Vrp) -> str:

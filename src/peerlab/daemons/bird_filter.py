@@ -23,6 +23,7 @@ from peerlab.bgp.policy import (
     AsPathPrepended,
     CommunityIn,
     Condition,
+    Discard,
     FirstAsIs,
     HasOtc,
     LearnedFrom,
@@ -35,6 +36,7 @@ from peerlab.bgp.policy import (
     PrefixRange,
     Prepend,
     RemoveCommunities,
+    RemovePrivateAses,
     RpkiIs,
     SetLocalPref,
     SetMed,
@@ -196,7 +198,7 @@ def _rpki_is(condition: RpkiIs, family: Family) -> str:
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: a validation state is one of {', '.join(_ROA)}")
     table = roa_table(family)
-    checks = [f"roa_check({table}, net, bgp_path.last) = {_ROA[state]}" for state in condition.states]
+    checks = [f"roa_check({table}, net, path_origin()) = {_ROA[state]}" for state in condition.states]
     return f"({' || '.join(checks) or 'false'})"
 
 
@@ -290,6 +292,8 @@ _ACTIONS: dict[type, Callable[[Any], list[str]]] = {
     RemoveCommunities: _remove,
     Prepend: _prepend,
     NextHopSelf: lambda _: ["bgp_next_hop = own_address;"],
+    RemovePrivateAses: lambda _: ["bgp_path.delete([ 64512..65534, 4200000000..4294967294 ]);"],
+    Discard: lambda _: ["dest = RTD_BLACKHOLE;"],
 }
 
 PATH_FUNCTIONS = """\
@@ -300,6 +304,13 @@ int members;
   members = 0;
   for int one in bgp_path do members = members + 1;
   return members != bgp_path.len || bgp_path.last != bgp_path.last_nonaggregated;
+}
+
+function path_origin()
+{
+  # RFC 6811 section 2: an empty path is this AS's own. One that ends in a set gives 0, which matches no ROA.
+  if bgp_path.len = 0 then return lab_asn;
+  return bgp_path.last;
 }
 
 function path_is_prepended()

@@ -252,6 +252,30 @@ def _unknown(name: str, value: str) -> RawAttribute:
     return RawAttribute(flags, int(match[1], 16), bytes.fromhex(value.replace(" ", "")))
 
 
+_BFD = re.compile(
+    r"(?P<address>[0-9a-fA-F.:]+)\s+\S+\s+(?P<state>\w+)\s+\S+\s+(?P<interval>[\d.]+)\s+(?P<timeout>[\d.]+)"
+)
+
+
+class BirdLiveness(msgspec.Struct, frozen=True):
+    """A line of ``show bfd sessions``: state, and in milliseconds the sending interval and the detection time."""
+
+    state: str
+    interval_ms: int
+    detection_ms: int
+
+
+def liveness(lines: Iterable[Line]) -> dict[Address, BirdLiveness]:
+    """BFD sessions by the neighbour's address."""
+    found = {}
+    for line in lines:
+        match = _BFD.match(line.text)
+        if match:
+            interval, timeout = (round(float(match[name]) * 1000) for name in ("interval", "timeout"))
+            found[Address(match["address"])] = BirdLiveness(match["state"], interval, timeout)
+    return found
+
+
 _CAPABILITIES = {
     "Multiprotocol": "multiprotocol",
     "Route refresh": "route refresh",

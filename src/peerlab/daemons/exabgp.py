@@ -18,6 +18,8 @@ from peerlab.topology.model import LabModel, Node
 
 CONFIGURATION = PurePath("exabgp.conf")
 
+TELLS_END_OF_RIB = True
+
 _PLAIN = re.compile(r"[A-Za-z0-9!$%&*+./:<=>?@^_|~-]+( [A-Za-z0-9!$%&*+./:<=>?@^_|~-]+)*")
 """Text that ExaBGP's tokeniser leaves alone between double quotes. It has no way to escape a quote."""
 
@@ -70,6 +72,10 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
         remarks.append(
             f"BGP role {peer.local_role.value}{strictly} (RFC 9234): ExaBGP has no word for it, peerlab adds it"
         )
+    if peer.bfd is not None:
+        strictly = ", no route before it is Up" if peer.bfd.strict else ""
+        timers = f"{peer.bfd.interval_ms} ms x {peer.bfd.multiplier}"
+        remarks.append(f"BFD {timers} (RFC 5880){strictly}: ExaBGP has none, peerlab adds it")
     if peer.max_prefix is not None:
         remarks.append(f"at most {peer.max_prefix} routes are taken, then Cease/1 (RFC 4486)")
     return {

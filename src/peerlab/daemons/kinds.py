@@ -8,7 +8,7 @@ from pathlib import PurePath
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.policy import Policy
-from peerlab.daemons import bird, exabgp
+from peerlab.daemons import bird, exabgp, frr
 from peerlab.daemons.base import Daemon
 from peerlab.errors import Unsupported
 from peerlab.topology.model import NodeKind
@@ -16,6 +16,7 @@ from peerlab.topology.model import NodeKind
 _DAEMONS: Mapping[NodeKind, Daemon] = {
     NodeKind.EXABGP: exabgp,
     NodeKind.BIRD: bird,
+    NodeKind.FRR: frr,
 }
 
 
@@ -31,13 +32,6 @@ def daemon_of(kind: NodeKind) -> Daemon:
 def refuse_what_cannot_be_said(kind: NodeKind, policy: Policy, family: Family) -> None:
     """Raises Unsupported when a router of that kind cannot be run, or cannot express the policy, naming it."""
     daemon_of(kind).refuse(policy, family)
-
-
-def file_names(kind: NodeKind) -> tuple[PurePath, ...]:
-    """The files that a router of a kind keeps in its directory. Raises Unsupported."""
-    daemon_of(kind)
-    daemon = bird if kind is NodeKind.BIRD else exabgp
-    return daemon.CONFIGURATION, daemon.ROUTER
 
 
 def files_of(config: RouterConfig) -> Mapping[PurePath, str]:

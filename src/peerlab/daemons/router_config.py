@@ -9,6 +9,7 @@ import msgspec
 from peerlab.bgp.attributes import Address
 from peerlab.bgp.config import IgpInterface, PeerConfig, RouterConfig
 from peerlab.daemons.base import Sessions
+from peerlab.daemons.rpki import servers_of
 from peerlab.topology.model import LabModel, Node, Relation, Session
 
 ROUTER = PurePath("router.json")
@@ -53,6 +54,7 @@ def router_config(model: LabModel, node: Node, sessions: Sessions) -> RouterConf
         cluster_id=node.router_id if any(peer.route_reflector_client for peer in peers) else None,
         route_server=node.route_server,
         install_routes=not node.route_server,
+        caches=servers_of(model, node),
     )
 
 
@@ -87,6 +89,7 @@ def peer_config(model: LabModel, session: Session, node: str, import_policy: str
         enforce_first_as=local.relation is not Relation.ROUTE_SERVER,
         next_hop_self=local.next_hop_self,
         interface=local.interface,
+        bfd=session.bfd,
     )
 
 

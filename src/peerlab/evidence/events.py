@@ -96,6 +96,21 @@ class SessionStateChanged(_Event, frozen=True, kw_only=True, tag="session-state-
     reason: str = ""
 
 
+class BfdStateChanged(_Event, frozen=True, kw_only=True, tag="bfd-state-changed"):
+    """A router reports a change of a session's BFD state (RFC 5880: AdminDown, Down, Init, Up).
+
+    ``remote`` is the peer's state as it said last. ``path_failed``: BGP was told that its path is broken (RFC 5882).
+    """
+
+    node: str
+    session: str
+    before: str
+    after: str
+    diagnostic: str = ""
+    remote: str = ""
+    path_failed: bool = False
+
+
 class PolicyStageChanged(_Event, frozen=True, kw_only=True, tag="policy-stage-changed"):
     """An edge router confirmed that a session's policy stage is in force."""
 
@@ -172,7 +187,10 @@ class StimulusObserved(_Event, frozen=True, kw_only=True, tag="stimulus-observed
 class StreamMeasured(_Event, frozen=True, kw_only=True, tag="stream-measured"):
     """A UDP stream between two hosts was measured through a change.
 
-    ``gaps`` are (start ns, end ns, packets lost) with times of the last packet before and the first after.
+    ``gaps`` are (start ns, end ns, packets lost) with times of the last packet before and the first after. ``last`` is
+    when the last packet arrived (0: none did, or nobody wrote it down): what was sent after it is lost too and in no
+    gap. ``stale`` packets belong to an earlier stream to the same port and came out of some queue since; they count
+    for nothing.
     """
 
     name: str
@@ -186,6 +204,8 @@ class StreamMeasured(_Event, frozen=True, kw_only=True, tag="stream-measured"):
     reordered: int = 0
     started: int = 0
     ended: int = 0
+    last: int = 0
+    stale: int = 0
     gaps: tuple[tuple[int, int, int], ...] = ()
 
 
@@ -288,6 +308,7 @@ Event = (
     | ResourceChanged
     | MailSent
     | SessionStateChanged
+    | BfdStateChanged
     | PolicyStageChanged
     | LinkTested
     | AddressesChanged

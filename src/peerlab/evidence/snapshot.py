@@ -5,7 +5,27 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attributes import Address, Family, Prefix
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import RouteFact as RouteFact
+from peerlab.bgp.rtr_config import RtrServer
+
+
+class BfdFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD of a session as one end reports it. ``state`` and ``remote_state``: AdminDown, Down, Init or Up (RFC 5880).
+
+    ``interval_ms`` is what is sent by, before jitter; ``detection_ms`` the silence that counts as a failure (0: nothing
+    has come yet). ``waits``: the session is Established and its routes wait for BFD. ``config`` is what was asked for.
+    A daemon that does not tell one of these leaves it out.
+    """
+
+    state: str
+    remote_state: str = ""
+    diagnostic: str = ""
+    since: int = 0
+    interval_ms: int = 0
+    detection_ms: int = 0
+    config: BfdConfig = BfdConfig()
+    waits: bool = False
 
 
 class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -13,6 +33,7 @@ class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     ``hold_time``/``keepalive`` are negotiated seconds (0 = off). ``capabilities`` are the names both sides offered.
     Counters: ``received`` routes in Adj-RIB-In pre-policy, ``accepted`` post-policy, ``advertised`` in Adj-RIB-Out.
+    ``bfd`` is None for a session without BFD.
     """
 
     session: str
@@ -39,6 +60,34 @@ class SessionFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     stage: str | None = None
     import_policy: str = ""
     export_policy: str = ""
+    bfd: BfdFact | None = None
+
+
+class CacheFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a router stands with an RPKI cache (RFC 8210). ``vrps`` None: it has no usable data of it.
+
+    ``used``: origins are validated by its data. ``expires_in`` seconds; None without data.
+    """
+
+    name: str
+    state: str
+    preference: int = 1
+    version: int = 1
+    session: int | None = None
+    serial: int = 0
+    vrps: int | None = None
+    used: bool = False
+    expires_in: float | None = None
+    problem: str = ""
+
+
+class ValidationFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a router validates origins by: how many VRPs, their ``bgp.origin_validation.digest``, and its caches."""
+
+    vrps: int = 0
+    digest: str = ""
+    servers: tuple[RtrServer, ...] = ()
+    caches: tuple[CacheFact, ...] = ()
 
 
 class KernelRoute(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

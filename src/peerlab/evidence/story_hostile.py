@@ -8,7 +8,8 @@ from enum import StrEnum
 class HostileStimulus(StrEnum):
     """What the examiner does to the edge that no honest peer would do.
 
-    Every detail has ``trial``; octets are whole BGP messages in hex, to be found again on the wire.
+    Every detail has ``trial``; octets are whole BGP messages in hex, to be found again on the wire. ``asked``: true
+    where a person did it to some router (``peerlab hostile``) and not the scene to the edge.
     """
 
     BAD_OPEN = "bad-open"
@@ -26,7 +27,7 @@ class HostileStimulus(StrEnum):
     observed: sent:bool, stopped:str (why the attacker could not go on, '' when it could)."""
     UNPARSEABLE_UPDATE = "unparseable-update"
     """An UPDATE whose routes cannot be told from its octets. applied: node=the attacker, session, witness, case,
-    prefix, octets. observed: ended:bool."""
+    prefix, octets. observed: sent:bool."""
     SEND_BLOCKED = "send-blocked"
     """A peer stays alive and reads nothing, so that its TCP window is zero. applied: node=the edge, session,
     send_hold (s), hold_time (s). observed: stalled_at:int (ns)."""

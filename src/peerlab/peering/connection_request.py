@@ -77,6 +77,7 @@ def _direct(
         bandwidth=bandwidth,
         address_provider=provider,
         use_for_peering_service=_for_peering_service(connection, kind, agreement),
+        needs_bfd=kind is DirectPeeringType.VOICE,
         facility_id=facility.id,
         v4=v4,
         v6=v6,

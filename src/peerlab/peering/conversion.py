@@ -7,7 +7,7 @@ import msgspec
 from peerlab.peering import mail
 from peerlab.peering.command import ApproveTypeChange, FinishTypeChange, RejectTypeChange, SeedLegacy
 from peerlab.peering.enums import ConnectionState, DirectPeeringType, SessionAddressProvider
-from peerlab.peering.record import ConnectionRecord, LegacyRecord, PeeringRecord
+from peerlab.peering.record import ConnectionRecord, LegacyRecord, PeeringRecord, RegisteredPrefixRecord
 from peerlab.peering.refusal import bad_argument, not_supported
 from peerlab.peering.states import LEGACY, Trigger
 from peerlab.peering.work import Work, labels
@@ -114,8 +114,12 @@ def approve_type_change(work: Work, command: ApproveTypeChange) -> None:
     busy = [c for c in peering.connections if c.state == ConnectionState.TYPE_CHANGE_IN_PROGRESS]
     if busy:
         raise not_supported(f"One connection is converted at a time; still in progress: {labels(busy)}")
-    work.step(peering.key, connection.label, Trigger.TYPE_CHANGE_START)
-    _tell(work, peering.key, connection.label, "Type change approved", "Traffic will be drained.")
+    changed = work.step(peering.key, connection.label, Trigger.TYPE_CHANGE_START)
+    text = "Traffic will be drained."
+    if changed is not None and peering.wanted_type is DirectPeeringType.VOICE:
+        work.replace(peering.key, msgspec.structs.replace(changed, needs_bfd=True))
+        text += " Configure BFD on its sessions: no traffic is allowed before both BGP and BFD are up."
+    _tell(work, peering.key, connection.label, "Type change approved", text)
 
 
 def reject_type_change(work: Work, command: RejectTypeChange) -> None:
@@ -135,7 +139,8 @@ def reject_type_change(work: Work, command: RejectTypeChange) -> None:
 def finish_type_change(work: Work, command: FinishTypeChange) -> None:
     """The connection carries traffic under its new type; with the last one the peering has the new type.
 
-    Voice sessions have Microsoft-provided addresses from then on (spec 3.7).
+    Voice sessions have Microsoft-provided addresses from then on. Where there is a Voice peering already, the
+    connections move into it and the converted resource is gone (spec 3.7).
     """
     peering, connection = work.connection(command.peering, command.connection)
     work.step(peering.key, connection.label, Trigger.TYPE_CHANGE_DONE)
@@ -161,6 +166,43 @@ def finish_type_change(work: Work, command: FinishTypeChange) -> None:
         )
     work.save(after)
     _tell(work, peering.key, connection.label, "Type change complete", "Traffic is back.")
+    if peering.wanted_type is not None and not under_way(after):
+        _merge(work, after)
+
+
+def _merge(work: Work, converted: PeeringRecord) -> None:
+    """Into the peering of the same AS, type and place, if there is one; registrations and their keys come along."""
+    target = next(
+        (
+            other
+            for other in work.ledger.peerings.values()
+            if other.key != converted.key
+            and (other.asn, other.kind, other.direct_type, other.peering_location)
+            == (converted.asn, converted.kind, converted.direct_type, converted.peering_location)
+        ),
+        None,
+    )
+    if target is None:
+        return
+    taken = {c.label for c in target.connections}
+    moved = tuple(
+        msgspec.structs.replace(c, label=c.identifier) if c.label in taken else c for c in converted.connections
+    )
+    work.save(msgspec.structs.replace(target, connections=(*target.connections, *moved)))
+    for registered in [r for r in work.ledger.registered_prefixes.values() if r.peering == converted.key]:
+        work.drop(registered)
+        work.save(_registered_under(target, registered, work), created=True)
+    mails = mail.resource_merged(work.now, work.mail_of(converted), converted, target)
+    work.drop(converted)
+    work.emit(*mails)
+
+
+def _registered_under(target: PeeringRecord, registered: RegisteredPrefixRecord, work: Work) -> RegisteredPrefixRecord:
+    """The same registration under another peering; under its full old name where its own is taken there."""
+    name = registered.name
+    if f"{target.key}/{name}".lower() in work.ledger.registered_prefixes:
+        name = f"{registered.peering.rpartition('/')[2]}-{name}"
+    return msgspec.structs.replace(registered, key=f"{target.key}/{name}".lower(), peering=target.key, name=name)
 
 
 def _addresses(connection: ConnectionRecord) -> tuple[object, ...]:

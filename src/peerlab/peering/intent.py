@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from peerlab.bgp.attributes import Family, Prefix
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 from peerlab.peering.catalogue import exchange_lans
 from peerlab.peering.enums import ConnectionState
@@ -27,7 +28,7 @@ from peerlab.peering.policy import (
     import_policy,
     transit_import,
 )
-from peerlab.peering.record import ConnectionRecord, PeeringRecord
+from peerlab.peering.record import ConnectionRecord, LegacyRecord, PeeringRecord
 from peerlab.topology.model import LabModel, PolicyStage, Relation, Session, SessionEnd
 
 
@@ -39,6 +40,7 @@ class EdgeEnd(msgspec.Struct, frozen=True, kw_only=True):
     stage: PolicyStage | None
     import_policy: Policy
     export_policy: Policy
+    bfd: BfdConfig | None = None
 
 
 def edge_ends(model: LabModel, ledger: Ledger, *, hot_potato: bool = False) -> tuple[EdgeEnd, ...]:
@@ -109,7 +111,7 @@ def _connection_ends(model: LabModel, ledger: Ledger, rules: EdgeRules) -> Itera
         if session.connection is None:
             continue
         name, _, label = session.connection.rpartition("/")
-        peering = ledger.peerings.get(name)
+        peering = ledger.holder(name)
         connection = peering.connection(label) if peering else None
         if peering is None or connection is None or connection.stage is None:
             continue
@@ -124,6 +126,7 @@ def _connection_ends(model: LabModel, ledger: Ledger, rules: EdgeRules) -> Itera
             stage=stage,
             import_policy=import_policy(described, stage, rules),
             export_policy=export_policy(described, stage, rules),
+            bfd=bfd_of(session, connection),
         )
 
 
@@ -136,7 +139,7 @@ def _transit_ends(model: LabModel, rules: EdgeRules) -> Iterator[EdgeEnd]:
         if cloud is None or ours.asn != cloud.asn or ours.relation is not Relation.PROVIDER:
             continue
         base = model.policies[ours.import_policy]
-        changed = transit_import(base, session.family, rules)
+        changed = transit_import(base, session.family, rules, validates=model.validates(ours.node))
         if changed != base:
             yield EdgeEnd(
                 node=ours.node,
@@ -144,7 +147,15 @@ def _transit_ends(model: LabModel, rules: EdgeRules) -> Iterator[EdgeEnd]:
                 stage=None,
                 import_policy=changed,
                 export_policy=model.policies[ours.export_policy],
+                bfd=session.bfd,
             )
+
+
+def bfd_of(session: Session, connection: ConnectionRecord) -> BfdConfig | None:
+    """BFD of a connection's session: the topology's, and for Voice strict at any rate (spec 3.7)."""
+    if not connection.needs_bfd:
+        return session.bfd
+    return msgspec.structs.replace(session.bfd or BfdConfig(), strict=True)
 
 
 def _ends(model: LabModel, session: Session) -> tuple[SessionEnd, SessionEnd]:
@@ -165,7 +176,7 @@ def _stage(connection: ConnectionRecord, family: Family) -> PolicyStage | None:
 def _describe(
     model: LabModel,
     ledger: Ledger,
-    peering: PeeringRecord,
+    peering: PeeringRecord | LegacyRecord,
     connection: ConnectionRecord,
     session: Session,
     ours: SessionEnd,
@@ -193,6 +204,17 @@ def _describe(
         registered=registered,
         lan=lan,
         draining=connection.state == ConnectionState.PENDING_REMOVE,
+        blackhole=_agreed_on_blackhole(model, session),
+        validates=model.validates(ours.node),
+    )
+
+
+def _agreed_on_blackhole(model: LabModel, session: Session) -> bool:
+    return any(
+        connection.blackhole
+        for peering in model.peerings
+        for connection in peering.connections
+        if f"{peering.name}/{connection.name}" == session.connection
     )
 
 

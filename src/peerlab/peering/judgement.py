@@ -135,6 +135,7 @@ def _observed(
         accepted=fact.accepted if fact else 0,
         advertised=fact.advertised if fact else 0,
         route_server=ours.relation is Relation.ROUTE_SERVER,
+        waits_for_bfd=fact is not None and fact.bfd is not None and fact.bfd.config.strict and fact.bfd.state != "Up",
     )
 
 

@@ -107,6 +107,10 @@ class Ledger(msgspec.Struct, kw_only=True):
             agreements=set(self.agreements),
         )
 
+    def holder(self, key: str) -> PeeringRecord | LegacyRecord | None:
+        """What has connections under this key: a peering, or one that was made out of band."""
+        return self.peerings.get(key) or self.legacy.get(key)
+
     def apply(self, event: Event) -> None:
         """Take in one event; events of other parts of the lab change nothing."""
         if isinstance(event, ResourceChanged):

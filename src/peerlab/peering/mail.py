@@ -94,3 +94,11 @@ def maintenance(
 def resource_removed(at: int, to: str | None, peering: PeeringRecord) -> tuple[MailSent, ...]:
     """The peering is gone."""
     return _notice(at, to, f"Peering {peering.name} removed", f"The peering at {peering.peering_location} is gone.")
+
+
+def resource_merged(
+    at: int, to: str | None, peering: PeeringRecord, target: PeeringRecord
+) -> tuple[MailSent, ...]:
+    """The converted connections belong to another resource now; the old one is removed (spec 3.7)."""
+    text = f"Its connections belong to peering {target.name} now; no session was touched by that."
+    return _notice(at, to, f"Peering {peering.name} removed", text)

@@ -14,6 +14,7 @@ from enum import Enum
 import msgspec
 
 from peerlab.bgp.attributes import Address, Family, Prefix
+from peerlab.bgp.origin_validation import INVALID
 from peerlab.bgp.policy import (
     DENY_ALL,
     AddCommunities,
@@ -23,6 +24,7 @@ from peerlab.bgp.policy import (
     AsPathLongerThan,
     CommunityIn,
     Condition,
+    Discard,
     FirstAsIs,
     LearnedFrom,
     LearnedFromIs,
@@ -32,6 +34,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     RemoveCommunities,
+    RpkiIs,
     SetLocalPref,
     SetMed,
     Statement,
@@ -45,6 +48,16 @@ MAPS_COMMUNITY = "8075:8007"
 """What a Peering Service partner's announcements carry (spec 3.4)."""
 GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326."""
+
+BLACKHOLE = "65535:666"
+"""RFC 7999."""
+NO_EXPORT = "65535:65281"
+"""RFC 1997."""
+
+RPKI_INVALID = "RPKI Invalid"
+"""Why origin validation rejects (RFC 6811; Microsoft may remove RPKI-invalid routes, spec 3.4)."""
+RPKI_INVALID_OUT = "RPKI Invalid under the origin that is announced"
+"""Why it rejects on export (RFC 8893)."""
 
 PATH_LIMIT = 100
 SERVICE_PATH_LIMIT = 3
@@ -109,6 +122,8 @@ class EdgeSession(msgspec.Struct, frozen=True, kw_only=True):
 
     ``as_set`` are the ASNs that the peer may announce routes of. ``registered`` are its Peering Service prefixes,
     which alone may be longer than /24. ``lan`` is set on exchanges. ``draining``: the connection is being removed.
+    ``blackhole``: both sides agreed on RFC 7999; without that agreement its community means nothing. ``validates``: the
+    edge asks an RPKI cache; without one every route is NotFound, and there is nothing to state.
     """
 
     name: str
@@ -122,6 +137,8 @@ class EdgeSession(msgspec.Struct, frozen=True, kw_only=True):
     registered: tuple[Prefix, ...] = ()
     lan: Prefix | None = None
     draining: bool = False
+    blackhole: bool = False
+    validates: bool = False
 
 
 def import_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) -> Policy:
@@ -131,9 +148,11 @@ def import_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) ->
     return Policy(
         name=f"import-{session.name}",
         statements=(
-            *_prefix_hygiene(session.family, rules, session.registered),
+            *_prefix_hygiene(session, rules),
             *_path_hygiene(session, rules),
             *_next_hop(session),
+            *_blackhole(session, rules),
+            *_validation(session.validates, RPKI_INVALID),
             *_allow_list(session, rules),
             *_scrub(session),
             *_activated(session, rules),
@@ -159,31 +178,34 @@ def export_policy(session: EdgeSession, stage: PolicyStage, rules: EdgeRules) ->
         statements=(
             _reject("learned from another AS", LearnedFromIs((LearnedFrom.EBGP,))),
             _reject("learned from another AS at another edge", CommunityIn(learned)),
+            *_validation(session.validates, RPKI_INVALID_OUT),
             *((announced,) if service else ()),
             _reject("not a service prefix"),
         ),
     )
 
 
-def transit_import(base: Policy, family: Family, rules: EdgeRules) -> Policy:
-    """A transit session's import policy: activated prefixes come in only where the internet is their backup."""
+def transit_import(base: Policy, family: Family, rules: EdgeRules, *, validates: bool = False) -> Policy:
+    """A transit session's import policy: activated prefixes come in only where the internet is their backup, and
+    nothing that is Invalid where the edge ``validates`` origins."""
     guarded = [] if rules.flat else [a.prefix for a in rules.activations if a.backup is not None]
     ranges = _with_more_specifics(_of_family(guarded, family))
-    if not ranges:
-        return base
-    statement = _reject("internet is not the backup", PrefixIn(ranges))
-    return msgspec.structs.replace(base, statements=(statement, *base.statements))
+    added = [_reject("internet is not the backup", PrefixIn(ranges))] if ranges else []
+    added += _validation(validates, RPKI_INVALID)
+    return msgspec.structs.replace(base, statements=(*added, *base.statements)) if added else base
 
 
-def _prefix_hygiene(family: Family, rules: EdgeRules, registered: tuple[Prefix, ...]) -> Iterator[Statement]:
-    """POL-07, 09, 10, 11."""
+def _prefix_hygiene(session: EdgeSession, rules: EdgeRules) -> Iterator[Statement]:
+    """POL-07, 09, 10, 11. Where blackholing is agreed a host's prefix is not too long for it (RFC 7999 section 3.3)."""
+    family = session.family
     everything, bits, longest, shortest, bogons = (
         (Prefix("0.0.0.0/0"), 32, 24, 8, BOGONS_V4)
         if family is Family.IPV4
         else (Prefix("::/0"), 128, 48, 19, BOGONS_V6)
     )
     public = _with_more_specifics(_of_family(rules.public_ranges, family))
-    own_registered = tuple(PrefixRange(p) for p in _of_family(registered, family))
+    own_registered = tuple(PrefixRange(p) for p in _of_family(session.registered, family))
+    ordinary = (CommunityIn((BLACKHOLE,), invert=True),) if session.blackhole else ()
     yield _reject("default route", PrefixIn((PrefixRange(everything),)))
     yield _reject("bogon prefix", PrefixIn(_with_more_specifics(bogons)), *_outside(public))
     own = _with_more_specifics(_of_family(rules.own, family))
@@ -196,6 +218,7 @@ def _prefix_hygiene(family: Family, rules: EdgeRules, registered: tuple[Prefix, 
         f"longer than /{longest} and not registered",
         PrefixIn((PrefixRange(everything, ge=longest + 1, le=bits),)),
         *_outside(own_registered),
+        *ordinary,
     )
     yield _reject(f"shorter than /{shortest}", PrefixIn((PrefixRange(everything, ge=1, le=shortest - 1),)))
 
@@ -228,14 +251,51 @@ def _next_hop(session: EdgeSession) -> Iterator[Statement]:
         yield _reject("next hop is not the peer", NextHopIn((_host(session.peer),), invert=True))
 
 
-def _allow_list(session: EdgeSession, rules: EdgeRules) -> Iterator[Statement]:
-    """POL-05, 06: only what the registry has, from whom it has it, and only of the peer's as-set."""
-    yield _reject("origin is not in the peer's as-set", OriginAsIn(_asns(session.as_set), invert=True))
-    registered = tuple(PrefixRange(p) for p in _of_family(session.registered, session.family))
+def _blackhole(session: EdgeSession, rules: EdgeRules) -> Iterator[Statement]:
+    """POL-19, RFC 7999 section 3.3: taken from who may announce what covers it, dropped here, told to no other AS.
+
+    These statements stand before origin validation, and that is the exception: a host's prefix is Invalid under every
+    minimal ROA (RFC 9319 section 5). What covers it has to have a route object of the same origin instead.
+    """
+    if not session.blackhole:
+        return
+    marked = CommunityIn((BLACKHOLE,))
+    actions = (
+        Discard(),
+        RemoveCommunities((f"{CLOUD_ASN}:*", f"{CLOUD_ASN}:*:*")),
+        AddCommunities((NO_EXPORT, session.neighbour.tag)),
+        SetMed(0),
+        SetLocalPref(session.neighbour.local_pref),
+    )
+    for origin, ranges in sorted(_objects(session, rules).items()):
+        yield Statement(
+            name="blackhole (RFC 7999)",
+            match=(marked, OriginAsIn(_asns((origin,))), PrefixIn(_with_more_specifics(one.prefix for one in ranges))),
+            actions=actions,
+            verdict=Verdict.ACCEPT,
+        )
+    yield _reject("blackhole of what the peer may not announce", marked)
+
+
+def _validation(validates: bool, reason: str) -> tuple[Statement, ...]:
+    """POL-20, POL-22."""
+    return (_reject(reason, RpkiIs((INVALID,))),) if validates else ()
+
+
+def _objects(session: EdgeSession, rules: EdgeRules) -> dict[int, list[PrefixRange]]:
+    """The route objects of the peer's as-set, by origin."""
     objects: dict[int, list[PrefixRange]] = {}
     for entry in rules.registry:
         if _family(entry.prefix) is session.family and entry.origin_asn in session.as_set:
             objects.setdefault(entry.origin_asn, []).append(_range(entry))
+    return objects
+
+
+def _allow_list(session: EdgeSession, rules: EdgeRules) -> Iterator[Statement]:
+    """POL-05, 06: only what the registry has, from whom it has it, and only of the peer's as-set."""
+    yield _reject("origin is not in the peer's as-set", OriginAsIn(_asns(session.as_set), invert=True))
+    registered = tuple(PrefixRange(p) for p in _of_family(session.registered, session.family))
+    objects = _objects(session, rules)
     known = (OriginAsIn(_asns(objects), invert=True),) if objects else ()
     yield _reject("origin has no route object", *known)
     for origin, ranges in sorted(objects.items()):

@@ -77,6 +77,7 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     ``stage`` None means that no session is provisioned on the edge. ``bandwidth`` is asked for, in Mbps;
     ``provisioned_bandwidth`` is what carries traffic. ``wants_peering_service`` is a conversion under way.
+    ``needs_bfd``: it is for Voice, so its sessions exchange no route before their BFD is Up (spec 3.7).
     """
 
     identifier: str
@@ -88,6 +89,7 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     address_provider: SessionAddressProvider = SessionAddressProvider.PEER
     use_for_peering_service: bool = False
     wants_peering_service: bool = False
+    needs_bfd: bool = False
     facility_id: int = 0
     v4: FamilySession | None = None
     v6: FamilySession | None = None
@@ -216,3 +218,7 @@ class LegacyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     peering_location: str
     direct_type: DirectPeeringType | None = None
     connections: tuple[ConnectionRecord, ...] = ()
+
+    def connection(self, name: str) -> ConnectionRecord | None:
+        """The connection with this label or identifier."""
+        return next((c for c in self.connections if name in (c.label, c.identifier)), None)

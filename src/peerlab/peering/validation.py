@@ -25,6 +25,7 @@ class ObservedSession(msgspec.Struct, frozen=True, kw_only=True):
 
     ``accepted`` and ``advertised`` count routes after import policy and in Adj-RIB-Out. ``max_prefixes`` is what the
     peering request allows. ``route_server`` sessions have no first-AS rule (RFC 7947 section 2.2.2.2).
+    ``waits_for_bfd``: BFD is demanded of it and is not Up, so that it exchanges no route whatever BGP says.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ObservedSession(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     advertised: int = 0
     route_server: bool = False
+    waits_for_bfd: bool = False
 
 
 class ObservedRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,9 @@ def _established(sessions: Sequence[ObservedSession], agreed_asn: int) -> RuleVe
     if not sessions:
         return RuleVerdict(rule="SES-01", passed=None, message="No session of the connection is known")
     bad = [f"session with {s.peer} is {s.state}, not Established" for s in sessions if s.state != "Established"]
+    bad += [
+        f"session with {s.peer} exchanges no route: BFD is required and not Up" for s in sessions if s.waits_for_bfd
+    ]
     bad += [
         f"session with {s.peer} is with AS{s.peer_as}, not AS{agreed_asn}"
         for s in sessions

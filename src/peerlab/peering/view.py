@@ -50,6 +50,7 @@ from peerlab.peering.registration import (
     RegisteredPrefixProperties,
 )
 from peerlab.peering.scope import PROVIDER
+from peerlab.peering.states import LEGACY
 
 SessionStates = Mapping[tuple[str, Family], SessionState]
 """What the routers report, by connection identifier and family; a session missing here is not up."""
@@ -212,17 +213,22 @@ def _direct(record: ConnectionRecord, states: SessionStates) -> DirectConnection
         use_for_peering_service=record.use_for_peering_service,
         microsoft_tracking_id=record.tracking_id,
         peering_db_facility_id=record.facility_id,
-        connection_state=ConnectionState(record.state),
+        connection_state=_shown(record.state),
         bgp_session=_session(record, states),
         connection_identifier=record.identifier,
         error_message=record.error,
     )
 
 
+def _shown(state: str) -> ConnectionState:
+    """A connection that was made out of band carries traffic, so it is listed as Active (spec 2.7)."""
+    return ConnectionState.ACTIVE if state == LEGACY else ConnectionState(state)
+
+
 def _exchange(record: ConnectionRecord, states: SessionStates) -> ExchangeConnection:
     return ExchangeConnection(
         peering_db_facility_id=record.facility_id,
-        connection_state=ConnectionState(record.state),
+        connection_state=_shown(record.state),
         bgp_session=_session(record, states),
         connection_identifier=record.identifier,
         error_message=record.error,

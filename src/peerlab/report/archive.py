@@ -60,7 +60,7 @@ def unpack(octets: bytes) -> dict[str, bytes]:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a name stays where it is put: no absolute path, no ``..``, no hidden part, nothing but plain characters."""
+    """Whether a name stays where it is put: no absolute path, no ``..``, no hidden part, only plain characters."""
     return len(name) <= LONGEST_NAME and _NAME.fullmatch(name) is not None
 
 

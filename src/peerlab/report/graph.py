@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from xml.sax.saxutils import escape
 
 import msgspec
@@ -70,34 +70,40 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     label: str = ""
     tip: str = ""
+    sessions: tuple[str, ...] = ()
 
 
-def svg(model: LabModel) -> str:
-    """The lab as one self-contained SVG document: boxes by AS and metro, wires and sessions, a legend."""
+def svg(model: LabModel, states: Mapping[str, str] | None = None) -> str:
+    """The lab as one self-contained SVG document: boxes by AS and metro, wires and sessions, a legend.
+
+    With ``states`` (session id to a word) the picture is made to stand in a page whose style sheet gives the colours,
+    light and dark: it brings none, each line is of class ``state-WORD`` by the worst of its sessions (see
+    ``worst_state``) and names them in ``data-sessions``.
+    """
     places = layout(model)
-    height = places.height + LEGEND_HEIGHT
+    height = places.height + (LEGEND_HEIGHT if states is None else 0)
     wires = _wires(model)
     drawn = {line.kind for line in wires}
     drawn |= {"backbone"} if any(link.purpose is LinkPurpose.BACKBONE for link in model.links) else set()
     legend = [(kind, text) for kind, text in LEGEND if kind in drawn]
-    width = max(places.width, sum(_legend_width(text) for _, text in legend) + 16)
+    width = max(places.width, sum(_legend_width(text) for _, text in legend) + 16 if states is None else 0)
     shift = (width - places.width) / 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" '
         f'width="{_n(width)}" height="{_n(height)}" role="img">',
         f"<title>{escape(model.name)}</title>",
         f"<desc>{escape(model.description)}</desc>",
-        f"<style>{STYLE}</style>",
+        *([f"<style>{STYLE}</style>"] if states is None else []),
         '<defs><marker id="to" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 L8 4 L0 8 z" fill="#b35900"/></marker></defs>',
-        f'<rect width="{_n(width)}" height="{_n(height)}" fill="#fff"/>',
+        f'<rect class="paper" width="{_n(width)}" height="{_n(height)}" fill="#fff"/>',
         f'<g transform="translate({_n(shift)} 0)">',
         *(_box(box, model) for box in places.boxes),
-        *_lines(wires, places),
+        *_lines(wires, places, states),
         *_backbones(model, places),
         *(part for box in places.boxes for part in (*_titles(box, model), *_nodes(box, model))),
         "</g>",
-        *_legend(legend, places.height + 14),
+        *(_legend(legend, places.height + 14) if states is None else ()),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -129,7 +135,7 @@ def _wires(model: LabModel) -> list[_Line]:
             lines.append(_interconnect(link, on_link.get(link.id, [])))
     for (first, second), sessions in on_lan.items():
         kind = "asked" if sessions[0].connection else "session"
-        lines.append(_Line(first=first, second=second, kind=kind, tip=_tip(sessions)))
+        lines.append(_Line(first=first, second=second, kind=kind, tip=_tip(sessions), sessions=_ids(sessions)))
     return lines
 
 
@@ -137,15 +143,20 @@ def _interconnect(link: Link, sessions: list[Session]) -> _Line:
     first, second = (end.node for end in link.ends)
     if not sessions:
         return _Line(first=first, second=second, kind="peer", tip=link.id)
-    session = sessions[0]
+    session, tip, ids = sessions[0], _tip(sessions), _ids(sessions)
     if session.connection is not None:
-        return _Line(first=first, second=second, kind="connection", label=session.connection, tip=_tip(sessions))
+        label = session.connection
+        return _Line(first=first, second=second, kind="connection", label=label, tip=tip, sessions=ids)
     relation = session.end(first).relation
     if relation is Relation.CUSTOMER:
         first, second = second, first
     if relation in (Relation.CUSTOMER, Relation.PROVIDER):
-        return _Line(first=first, second=second, kind="provider", tip=_tip(sessions))
-    return _Line(first=first, second=second, kind="peer", tip=_tip(sessions))
+        return _Line(first=first, second=second, kind="provider", tip=tip, sessions=ids)
+    return _Line(first=first, second=second, kind="peer", tip=tip, sessions=ids)
+
+
+def _ids(sessions: list[Session]) -> tuple[str, ...]:
+    return tuple(session.id for session in sessions)
 
 
 def _tip(sessions: list[Session]) -> str:
@@ -173,20 +184,22 @@ def _rect(place: Place, style: str, radius: int, fill: str = "") -> str:
     )
 
 
-def _fill(box: Box, model: LabModel) -> str:
+def _role(box: Box, model: LabModel) -> AsRole:
     roles = {asys.name: asys.role for asys in model.ases}
-    return ROLE_COLOUR[AsRole.IXP if box.is_exchange else roles[box.name]]
+    return AsRole.IXP if box.is_exchange else roles[box.name]
 
 
 def _box(box: Box, model: LabModel) -> str:
-    frame = _rect(box.place, "box lan" if box.is_exchange else "box", 10, _fill(box, model))
+    role = _role(box, model)
+    frame = _rect(box.place, f"box {'lan ' if box.is_exchange else ''}role-{role}", 10, ROLE_COLOUR[role])
     return "\n".join([frame, *(_rect(place, "metro", 8) for _, place in box.metros)])
 
 
 def _titles(box: Box, model: LabModel) -> Iterator[str]:
     """Written over the lines, in a halo of the box's colour."""
     locations = {metro.name: metro.peering_location for metro in model.metros}
-    yield f'<g style="stroke: {_fill(box, model)}">'
+    role = _role(box, model)
+    yield f'<g class="over-{role}" stroke="{ROLE_COLOUR[role]}">'
     yield _text(box.place.x + 14, box.place.y + 20, box.title, "title over")
     for metro, place in box.metros:
         yield _text(place.x + 8, place.y + 13, locations.get(metro, metro), "small over")
@@ -211,7 +224,21 @@ def _nodes(box: Box, model: LabModel) -> Iterator[str]:
         yield "</g>"
 
 
-def _lines(lines: list[_Line], places: Layout) -> Iterator[str]:
+def worst_state(states: Iterable[str]) -> str:
+    """The state of a line with several sessions: down before partly up, before up, before not asked for yet."""
+    found = set(states)
+    return next((word for word in ("down", "partial", "up") if word in found), "absent")
+
+
+def _stateful(line: _Line, states: Mapping[str, str]) -> str:
+    """Class and data of a line of a page's picture."""
+    if not line.sessions:
+        return f'class="wire {line.kind}"'
+    state = worst_state(states.get(session, "absent") for session in line.sessions)
+    return f'class="wire {line.kind} state-{state}" data-sessions="{escape(" ".join(line.sessions))}"'
+
+
+def _lines(lines: list[_Line], places: Layout, states: Mapping[str, str] | None) -> Iterator[str]:
     """Curves between nodes. On each side of a node they leave side by side, in the order of where they go."""
     sides: dict[tuple[str, str], list[tuple[float, int, int]]] = {}
     for number, line in enumerate(lines):
@@ -236,8 +263,9 @@ def _lines(lines: list[_Line], places: Layout) -> Iterator[str]:
             reach = 0.45 * (y2 - y1)
             c1, c2 = y1 + reach, y2 - reach
         arrow = ' marker-end="url(#to)"' if line.kind == "provider" else ""
+        style = f'class="wire {line.kind}"' if states is None else _stateful(line, states)
         yield (
-            f'<path class="wire {line.kind}" d="M{_n(x1)} {_n(y1)} C{_n(x1)} {_n(c1)} {_n(x2)} {_n(c2)} '
+            f'<path {style} d="M{_n(x1)} {_n(y1)} C{_n(x1)} {_n(c1)} {_n(x2)} {_n(c2)} '
             f'{_n(x2)} {_n(y2)}"{arrow}><title>{escape(line.tip)}</title></path>'
         )
         if line.label:

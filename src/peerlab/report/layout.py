@@ -115,7 +115,7 @@ def hosts_of(model: LabModel) -> dict[str, list[Node]]:
     for link in model.links:
         if link.purpose is LinkPurpose.ACCESS:
             first, second = (kinds[end.node] for end in link.ends)
-            host, router = (first, second) if first.kind is NodeKind.HOST else (second, first)
+            host, router = (second, first) if first.is_router else (first, second)
             found.setdefault(router.name, []).append(host)
     return found
 

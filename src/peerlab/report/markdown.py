@@ -59,11 +59,11 @@ def _trouble(finding: Finding) -> Iterator[str]:
         yield f"- missing: {_text(missing)}"
     if finding.witness is not None:
         yield f"- **witness** {_told(finding.witness)}"
-    if finding.outcome is Outcome.FAIL:
-        for exhibit in finding.exhibits[:SHOWN]:
-            yield f"- {_told(exhibit)}"
-    hidden = max(len(finding.missing) - SHOWN, 0)
-    hidden += max(len(finding.exhibits) - SHOWN, 0) if finding.outcome is Outcome.FAIL else 0
+    failed = finding.outcome is Outcome.FAIL
+    others = [exhibit for exhibit in finding.exhibits if failed and exhibit != finding.witness]
+    for exhibit in others[:SHOWN]:
+        yield f"- {_told(exhibit)}"
+    hidden = max(len(finding.missing) - SHOWN, 0) + max(len(others) - SHOWN, 0)
     if hidden:
         yield f"- and {hidden} more"
     yield ""

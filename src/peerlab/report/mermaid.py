@@ -32,6 +32,8 @@ def mermaid(model: LabModel) -> str:
 def _shape(node: Node, ids: dict[str, str]) -> str:
     if node.kind is NodeKind.SWITCH:
         return f'{ids[node.name]}{{{{"{node.name}"}}}}'
+    if node.is_cache:
+        return f'{ids[node.name]}[("{node.name}")]'
     if node.kind is NodeKind.HOST:
         return f'{ids[node.name]}(["{node.name}"])'
     return f'{ids[node.name]}["{node.name}"]'

@@ -109,7 +109,8 @@ def _lines(finding: Finding) -> Iterator[str]:
         yield f"Witness: {_told(finding.witness)}"
     for missing in finding.missing[:EXHIBITS]:
         yield f"Missing: {missing}"
-    for exhibit in finding.exhibits[:EXHIBITS] if finding.outcome is Outcome.FAIL else ():
+    others = [exhibit for exhibit in finding.exhibits if exhibit != finding.witness]
+    for exhibit in others[:EXHIBITS] if finding.outcome is Outcome.FAIL else ():
         yield f"Evidence: {_told(exhibit)}"
 
 

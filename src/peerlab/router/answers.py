@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from peerlab.bgp.attributes import Prefix
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.route_fact import Explanation, RouteFact
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.errors import RefusedError
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.snapshot import SessionFact, ValidationFact
 from peerlab.router.protocol import (
     AddPeers,
     Announce,
+    AskCaches,
     Explain,
     OpenSession,
     Originate,
     ReadRib,
     ReadSessions,
+    ReadValidation,
     RefreshSession,
     RemovePeers,
     SendRaw,
+    SetBfd,
     SetPolicy,
+    ShutBfd,
     ShutSession,
     Subscribe,
     WaitFor,
@@ -57,6 +63,26 @@ class Answering(Protocol):
         """Whether it is, and its peer has sent End-of-RIB."""
         ...
 
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        ...
+
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset."""
+        ...
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """AdminDown for a session's BFD, or up again. Raises RefusedError where that cannot be."""
+        ...
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now, and how the router stands with its RPKI caches."""
+        ...
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on, without a reset."""
+        ...
+
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown, or reset."""
         ...
@@ -87,6 +113,10 @@ class Answers(ABC):
             SetPolicy: self._set_policy,
             AddPeers: self._add_peers,
             RemovePeers: self._remove_peers,
+            AskCaches: self._ask_caches,
+            ReadValidation: self._validation,
+            SetBfd: self._set_bfd,
+            ShutBfd: self._shut_bfd,
             ShutSession: self._shut,
             OpenSession: self._open,
             RefreshSession: self._refresh,
@@ -107,19 +137,24 @@ class Answers(ABC):
         router = self._asked
         if wait.what == "quiet":
             return router.is_quiet
+        if wait.what == "vrps":
+            return router.validation().digest == wait.digest
         if wait.what in ("best", "no-best"):
             if wait.prefix is None:
                 raise RefusedError("PrefixMissing", f"wait-for {wait.what} needs a prefix")
             best = [route for route in router.rib.loc_rib(wait.prefix) if route.best]
             found = any(wait.session is None or route.session == wait.session for route in best)
             return found == (wait.what == "best")
-        if wait.what not in ("established", "down", "end-of-rib"):
+        if wait.what not in ("established", "down", "end-of-rib", "bfd-up", "bfd-down"):
             raise RefusedError(
                 "ConditionUnknown",
-                f"cannot wait for {wait.what!r}; use established, down, end-of-rib, best, no-best or quiet",
+                f"cannot wait for {wait.what!r}; "
+                "use established, down, end-of-rib, bfd-up, bfd-down, best, no-best, quiet or vrps",
             )
         if wait.session is None:
             raise RefusedError("SessionMissing", f"wait-for {wait.what} needs a session")
+        if wait.what in ("bfd-up", "bfd-down"):
+            return router.has_bfd_up(wait.session) == (wait.what == "bfd-up")
         if wait.what == "end-of-rib":
             return router.has_end_of_rib(wait.session)
         return router.is_established(wait.session) == (wait.what == "established")
@@ -148,6 +183,24 @@ class Answers(ABC):
 
     def _explain(self, request: Explain) -> Explanation:
         return self._asked.rib.explain(request.prefix)
+
+    def _set_bfd(self, request: SetBfd) -> bool:
+        for session in request.peers:
+            self._known(session)
+        self._asked.set_bfd(request.peers)
+        return True
+
+    def _shut_bfd(self, request: ShutBfd) -> bool:
+        self._known(request.session)
+        self._asked.shut_bfd(request.session, request.down)
+        return True
+
+    def _ask_caches(self, request: AskCaches) -> bool:
+        self._asked.ask_caches(request.caches)
+        return True
+
+    def _validation(self, _: Any) -> ValidationFact:
+        return self._asked.validation()
 
     def _shut(self, request: ShutSession) -> bool:
         self._asked.shut(request.session, request.communication, request.reset)

@@ -10,13 +10,15 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 
 from peerlab.bgp.config import RouterConfig
-from peerlab.daemons.bird import CONFIGURATION, CONTROL_SOCKET, protocol_name
-from peerlab.daemons.bird_reply import BirdSession, Line, sessions
+from peerlab.daemons.bird import BFD_PROTOCOL, CONFIGURATION, CONTROL_SOCKET, protocol_name
+from peerlab.daemons.bird_reply import BirdLiveness, BirdSession, Line, liveness, sessions
 from peerlab.errors import RefusedError
+from peerlab.evidence.snapshot import ValidationFact
+from peerlab.router.bird_caches import BirdCaches
 from peerlab.router.bird_control import BirdControl
 from peerlab.router.bird_rib import BirdRib
 from peerlab.router.companion_child import Child, check, program
-from peerlab.router.companion_driver import Shown, Watching
+from peerlab.router.companion_driver import Shown, ShownBfd, Watching
 from peerlab.router.rib_views import RibViews
 
 PROGRAMS = ("/usr/sbin/bird", "/usr/local/sbin/bird", "bird")
@@ -40,7 +42,16 @@ _MOVES = (
 )
 """How a line of BIRD's log begins, and the state that it tells of."""
 
-_REASONS = ("Received: ", "Error: ", "Connection lost", "Connection closed", "Link down", "Shutdown requested")
+_REASONS = (
+    "Received: ",
+    "Error: ",
+    "Connection lost",
+    "Connection closed",
+    "Link down",
+    "Shutdown requested",
+    "BFD session",
+)
+_BFD_MOVE = re.compile(r"Session to (\S+) changed state from (\w+) to (\w+)")
 _SILENT = ("Got KEEPALIVE", "Sending KEEPALIVE")
 _TELLING = frozenset({"RMT", "ERR", "WARN", "BUG", "FATAL", "AUTH"})
 
@@ -54,10 +65,12 @@ class BirdDriver:
     """One BIRD of one node."""
 
     title = "BIRD"
+    quiet_for = 0.0
 
     def __init__(self, companion: Watching) -> None:
         self._companion = companion
-        self._ribs = BirdRib(self, companion)
+        self._caches = BirdCaches(self, companion)
+        self._ribs = BirdRib(self, companion, self._caches)
         self._has_started = False
         self._named: RouterConfig | None = None
         self._sessions: dict[str, str] = {}
@@ -66,6 +79,10 @@ class BirdDriver:
     def ribs(self) -> RibViews:
         """BIRD's tables."""
         return self._ribs
+
+    def validation(self) -> ValidationFact:
+        """What BIRD's ROA tables hold, and how it stands with its caches."""
+        return self._caches.fact()
 
     @property
     def children(self) -> Sequence[Child]:
@@ -81,7 +98,7 @@ class BirdDriver:
         self._child.wait_until(lambda: self._has_started)
         self._control = BirdControl(directory, self._child)
 
-    def reload(self, before: RouterConfig) -> None:
+    def reload(self) -> None:
         """BIRD finds out by itself what is new."""
         self.ask("configure")
 
@@ -95,8 +112,11 @@ class BirdDriver:
 
     def shown(self) -> Mapping[str, Shown]:
         """Every session."""
-        protocols = self.protocols()
-        return {peer.session: _shown(protocols[protocol_name(peer.session)]) for peer in self._companion.config.peers}
+        protocols, peers = self.protocols(), self._companion.config.peers
+        alive = liveness(self.ask("show bfd sessions")) if any(peer.bfd is not None for peer in peers) else {}
+        return {
+            peer.session: _shown(protocols[protocol_name(peer.session)], alive.get(peer.peer_address)) for peer in peers
+        }
 
     def protocols(self) -> dict[str, BirdSession]:
         """BIRD's BGP protocols by name."""
@@ -169,6 +189,16 @@ class BirdDriver:
             self._companion.notice("bird", session, text, at)
         if session:
             self._follow(session, text, at)
+        elif name == BFD_PROTOCOL:
+            self._follow_bfd(text, at)
+
+    def _follow_bfd(self, text: str, at: int) -> None:
+        """BIRD tells of BFD by the neighbour's address, without diagnostic and without the neighbour's own state."""
+        match = _BFD_MOVE.fullmatch(text)
+        if match is not None:
+            for peer in self._companion.config.peers:
+                if peer.peer_address == match[1]:
+                    self._companion.bfd_moved(peer.session, match[2], match[3], at)
 
     def _follow(self, session: str, text: str, at: int) -> None:
         if text == "Got END-OF-RIB":
@@ -185,7 +215,7 @@ class BirdDriver:
                 return
 
 
-def _shown(one: BirdSession) -> Shown:
+def _shown(one: BirdSession, alive: BirdLiveness | None) -> Shown:
     return Shown(
         state=_STATES.get(one.state, one.state),
         hold_time=one.hold_time,
@@ -197,6 +227,9 @@ def _shown(one: BirdSession) -> Shown:
         accepted=one.imported,
         advertised=one.exported,
         last_error=one.last_error,
+        bfd=None
+        if alive is None
+        else ShownBfd(state=alive.state, interval_ms=alive.interval_ms, detection_ms=alive.detection_ms),
     )
 
 

@@ -26,6 +26,7 @@ from peerlab.daemons.bird import protocol_name
 from peerlab.daemons.bird_filter import SOURCES, VERSION, decided_by
 from peerlab.daemons.bird_reply import BirdRoute, routes
 from peerlab.errors import RuntimeFailure
+from peerlab.router.bird_caches import BirdCaches
 from peerlab.router.companion_driver import Watching
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ NOT_TAKEN = "refused by BIRD before import policy (path loop, first AS, role or 
 class BirdRib:
     """The four RIBs of one BIRD, read when asked."""
 
-    def __init__(self, bird: BirdDriver, companion: Watching) -> None:
+    def __init__(self, bird: BirdDriver, companion: Watching, caches: BirdCaches) -> None:
+        self._caches = caches
         self._bird = bird
         self._router = companion
 
@@ -69,7 +71,7 @@ class BirdRib:
     def adj_rib_in_pre(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What the peer announced. A peer's LOCAL_PREF BIRD does not keep over eBGP; the OTC it adds it shows here."""
         peer = self._router.peer(session)
-        return [self._heard(peer, route) for route in self._import_table(peer, prefix)]
+        return self._caches.with_states(self._heard(peer, route) for route in self._import_table(peer, prefix))
 
     def adj_rib_in_post(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What import policy made of it: accepted routes as changed, rejected ones as received, with the statement."""
@@ -93,7 +95,7 @@ class BirdRib:
             decided[route.prefix] = msgspec.structs.replace(known, accepted=False, reason=reason)
         for key, fact in received.items():
             decided.setdefault(key, msgspec.structs.replace(fact, accepted=False, reason=NOT_TAKEN))
-        return list(decided.values())
+        return self._caches.with_states(decided.values())
 
     def adj_rib_out(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What the peer is told."""

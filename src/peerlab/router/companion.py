@@ -8,21 +8,24 @@ to one daemon is its driver (``router.companion_driver``).
 
 from __future__ import annotations
 
+import ipaddress
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
 from peerlab.router.companion_child import Child
-from peerlab.router.companion_driver import Driver, Shown, Watching
+from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import READ, Loop, Timer
@@ -30,7 +33,7 @@ from peerlab.router.rib_views import RibViews
 from peerlab.router.route_watch import RouteWatch
 from peerlab.topology.model import NodeKind
 
-Listener = Callable[[SessionStateChanged | RouterNotice | RouteChanged], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
 
 POKE_EVERY = 0.02
 """Seconds between looks at a daemon that somebody waits for."""
@@ -54,6 +57,8 @@ class _Record(msgspec.Struct):
     reason: str = ""
     end_of_rib: bool = False
     shut: bool = False
+    bfd: str = "Down"
+    bfd_since: int = 0
 
 
 class Companion:
@@ -70,6 +75,8 @@ class Companion:
         self._records = {peer.session: _Record(peer, since=time.time_ns()) for peer in config.peers}
         self._originated = [Origination(prefix) for prefix in config.originate]
         self._activity = 0
+        self._seen: Hashable = None
+        self._stirred_at = loop.now()
         self._next_look: Timer | None = None
         self._write()
         self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
@@ -85,6 +92,16 @@ class Companion:
     def directory(self) -> Path:
         """The node's directory."""
         return Path(self.config.directory)
+
+    @property
+    def originated(self) -> Sequence[Origination]:
+        """What the router originates now."""
+        return self._originated
+
+    @property
+    def shut_sessions(self) -> Collection[str]:
+        """Sessions that are administratively down."""
+        return {session for session, record in self._records.items() if record.shut}
 
     @property
     def title(self) -> str:
@@ -104,13 +121,13 @@ class Companion:
     @property
     def is_quiet(self) -> bool:
         """The daemon has neither read, sent nor decided anything over several questions; its sockets are empty."""
-        before = self._driver.counters()
         for _ in range(QUIET_POKES):
-            activity = self._activity
-            after = self._driver.counters()
-            if after != before or self._activity != activity or _octets_waiting():
+            seen = (self._driver.counters(), self._activity)
+            up = {str(one.config.peer_address) for one in self._records.values() if one.state == "Established"}
+            if seen != self._seen or _octets_waiting(up):
+                self._seen, self._stirred_at = seen, self._loop.now()
                 return False
-        return True
+        return self._loop.now() - self._stirred_at >= self._driver.quiet_for
 
     def poke_while(self, anybody_waits: Callable[[], bool]) -> None:
         """Turn the loop every ``POKE_EVERY`` seconds while somebody waits, and have the daemon asked something."""
@@ -199,6 +216,15 @@ class Companion:
             )
         )
 
+    def bfd_moved(self, session: str, before: str, after: str, at: int) -> None:
+        """The session's BFD went from one state to another."""
+        record = self._records.get(session)
+        if record is not None and record.config.bfd is not None:
+            record.bfd, record.bfd_since = after, at
+            self._listener(
+                BfdStateChanged(at=at, node=self.config.node, session=session, before=before, after=after)
+            )
+
     # what people ask
 
     def sessions(self) -> list[SessionFact]:
@@ -217,6 +243,11 @@ class Companion:
     def has_end_of_rib(self, session: str) -> bool:
         """Whether the session is Established and its peer has sent End-of-RIB."""
         return self.is_established(session) and self._record(session).end_of_rib
+
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown one."""
+        record = self._record(session)
+        return record.config.bfd is not None and record.bfd == "Up"
 
     def _record(self, session: str | None) -> _Record:
         record = self._records.get(session or "")
@@ -245,6 +276,7 @@ class Companion:
             last_error=record.reason or shown.last_error,
             import_policy=config.import_policy,
             export_policy=config.export_policy,
+            bfd=_bfd_fact(record, shown.bfd),
         )
         if shown.state != "Established":
             return fact
@@ -272,13 +304,34 @@ class Companion:
         for session in self._records.keys() - {peer.session for peer in config.peers}:
             del self._records[session]
         try:
-            self._apply(before_config)
+            self._apply()
         except (RefusedError, RuntimeFailure):
             self.config, self._records = before_config, before_records
             for peer in before_config.peers:
                 self._records[peer.session].config = peer
             self._write()
             raise
+
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset."""
+        changed = (msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers)
+        self.configure(msgspec.structs.replace(self.config, peers=tuple(changed)))
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now."""
+        return self._driver.validation()
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these RPKI caches from now on. Raises Unsupported for what the daemon cannot be told."""
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """No daemon here can put one BFD session into AdminDown. Raises RefusedError."""
+        raise RefusedError(
+            "StimulusUnsupported",
+            f"{self.config.node} runs {self.title}, which cannot put one BFD session into AdminDown; "
+            "let the other end do it",
+        )
 
     def shut(self, session: str, communication: str, reset: bool) -> None:
         """Administrative shutdown (Cease/2), or reset (Cease/4), with a text for the peer (RFC 9003)."""
@@ -337,24 +390,34 @@ class Companion:
     def _try_originations(self, wanted: list[Origination]) -> None:
         before, self._originated = self._originated, wanted
         try:
-            self._apply(self.config)
+            self._apply()
         except (RefusedError, RuntimeFailure):
             self._originated = before
             self._write()
             raise
 
-    def _apply(self, before: RouterConfig) -> None:
+    def _apply(self) -> None:
         self._write()
-        self._driver.reload(before)
+        self._driver.reload()
 
     def _write(self) -> None:
         """Write the router's files. Raises RuntimeFailure; then the file that was there stands as it was."""
-        shut = {session for session, record in self._records.items() if record.shut}
         plain = tuple(one.prefix for one in self._originated if one.attributes == PathAttributes())
         config = msgspec.structs.replace(self.config, originate=plain)
         daemon = daemon_of(NodeKind(config.kind))
-        for name, text in daemon.files(config, shut, self._originated).items():
+        for name, text in daemon.files(config, self.shut_sessions, self._originated).items():
             _replace(self.directory / name, text)
+
+
+def _bfd_fact(record: _Record, shown: ShownBfd | None) -> BfdFact | None:
+    if record.config.bfd is None:
+        return None
+    fact = BfdFact(state=record.bfd, since=record.bfd_since, config=record.config.bfd)
+    if shown is None:
+        return fact
+    return msgspec.structs.replace(
+        fact, state=shown.state, interval_ms=shown.interval_ms, detection_ms=shown.detection_ms
+    )
 
 
 def _replace(path: Path, text: str) -> None:
@@ -366,12 +429,25 @@ def _replace(path: Path, text: str) -> None:
         raise RuntimeFailure(f"cannot write {path}: {error.strerror}; is the disk full?") from error
 
 
-def _octets_waiting() -> bool:
-    """Whether a BGP connection of this node holds octets that nobody has read or acknowledged (proc(5), net/tcp)."""
+def _octets_waiting(peers: Collection[str]) -> bool:
+    """Whether a BGP connection with one of these holds octets that nobody has read or acknowledged (proc(5), net/tcp).
+
+    Not any connection: one whose other end will not answer, as with GTSM at one end only, keeps them for long.
+    """
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             ports = {int(end.rpartition(":")[2], 16) for end in fields[1:3]}
-            if _BGP_PORT in ports and fields[3] == "01" and fields[4] != "00000000:00000000":
+            waiting = fields[3] == "01" and fields[4] != "00000000:00000000"
+            if waiting and _BGP_PORT in ports and _address(fields[2].partition(":")[0]) in peers:
                 return True
     return False
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp: words of four octets, each in the machine's order."""
+    words = bytes.fromhex(text)
+    ordered = b"".join(words[at : at + 4][:: 1 if sys.byteorder == "big" else -1] for at in range(0, len(words), 4))
+    found = ipaddress.ip_address(ordered)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)

@@ -6,21 +6,31 @@ to it, with its RIBs (here), and a line in ``router.companion_kinds``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.daemons.origination import Origination
+from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.rib_views import RibViews
+
+
+class ShownBfd(msgspec.Struct, frozen=True, kw_only=True):
+    """BFD of a session as the daemon shows it: state under RFC 5880's name, sending interval and detection time."""
+
+    state: str
+    interval_ms: int = 0
+    detection_ms: int = 0
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the daemon shows it, in this laboratory's words. ``state`` is RFC 4271's; times are seconds.
 
-    ``received`` counts routes before import policy, ``accepted`` after it.
+    ``received`` counts routes before import policy, ``accepted`` after it. ``bfd`` is None where there is none yet.
     """
 
     state: str
@@ -33,6 +43,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     advertised: int = 0
     last_error: str = ""
+    bfd: ShownBfd | None = None
 
 
 class Watching(Protocol):
@@ -45,12 +56,30 @@ class Watching(Protocol):
         """The node's directory."""
         ...
 
+    @property
+    def originated(self) -> Sequence[Origination]:
+        """What the router originates now."""
+        ...
+
+    @property
+    def shut_sessions(self) -> Collection[str]:
+        """Sessions that are administratively down."""
+        ...
+
     def peer(self, session: str | None) -> PeerConfig:
         """The configuration of a session. Raises RefusedError for an unknown one."""
         ...
 
+    def is_established(self, session: str) -> bool:
+        """Whether the session is Established, as far as the driver has told. Raises RefusedError."""
+        ...
+
     def moved(self, session: str, state: str, at: int) -> None:
         """The session's FSM is in this state (RFC 4271 section 8.2.2) now; nothing happens when it was already."""
+        ...
+
+    def bfd_moved(self, session: str, before: str, after: str, at: int) -> None:
+        """The session's BFD went from one state to another (AdminDown, Down, Init, Up)."""
         ...
 
     def because(self, session: str, reason: str) -> None:
@@ -80,6 +109,11 @@ class Driver(Protocol):
     """What people call the daemon."""
 
     @property
+    def quiet_for(self) -> float:
+        """Seconds in which nothing may have stirred before the daemon counts as quiet: its own delays, and some."""
+        ...
+
+    @property
     def ribs(self) -> RibViews:
         """Its tables."""
         ...
@@ -93,11 +127,8 @@ class Driver(Protocol):
         """Its processes, once it is started; when one ends, the router does."""
         ...
 
-    def reload(self, before: RouterConfig) -> None:
-        """Have it run the files as they are now, without a reset of any session that stays.
-
-        ``before`` is what it has been told before.
-        """
+    def reload(self) -> None:
+        """Have it run the files as they are now, without a reset of any session that stays."""
         ...
 
     def poke(self) -> None:
@@ -110,6 +141,10 @@ class Driver(Protocol):
 
     def shown(self) -> Mapping[str, Shown]:
         """Every session."""
+        ...
+
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now (RFC 6811)."""
         ...
 
     def shut(self, session: str, communication: str) -> None:

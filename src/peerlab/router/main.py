@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 
 from peerlab.bgp.config import RouterConfig
+from peerlab.daemons import rpki
 from peerlab.errors import InputError, PeerlabError, Problem, RuntimeFailure
-from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.router import rpki_cache
 from peerlab.router.answers import Answers
 from peerlab.router.companion import Companion
 from peerlab.router.companion_answers import CompanionAnswers
@@ -51,7 +53,7 @@ def run(config: RouterConfig) -> int:
     loop = Loop()
     told: list[Control] = []
 
-    def tell(event: SessionStateChanged | RouterNotice | RouteChanged) -> None:
+    def tell(event: SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged) -> None:
         _log(event)
         for control in told:
             control.notice(event)
@@ -88,21 +90,27 @@ def run(config: RouterConfig) -> int:
 
 
 def run_forked(argument: bytes) -> int:
-    """Entry for a zygote's child that is in its node already. ``argument`` is the path of ``router.json``."""
+    """Entry for a zygote's child that is in its node already.
+
+    ``argument`` is the path of ``router.json``, or of a cache's ``cache.json``.
+    """
+    path = Path(argument.decode())
     try:
-        return run(read_config(Path(argument.decode())))
+        return rpki_cache.run(path) if path.name == rpki.CONFIGURATION.name else run(read_config(path))
     except PeerlabError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
 
 
-def _log(event: SessionStateChanged | RouterNotice | RouteChanged) -> None:
+def _log(event: SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged) -> None:
     """One line per event for the process's log."""
     when = time.strftime("%H:%M:%S", time.gmtime(event.at // 1_000_000_000))
     stamp = f"{when}.{event.at // 1_000_000 % 1000:03d}"
     if isinstance(event, SessionStateChanged):
         why = f": {event.reason}" if event.reason else ""
         text = f"{event.session}: {event.before} -> {event.after}{why}"
+    elif isinstance(event, BfdStateChanged):
+        text = f"{event.session}: BFD {event.before} -> {event.after}: {event.diagnostic}, peer {event.remote}"
     elif isinstance(event, RouteChanged):
         text = f"{event.session}: {event.prefix} {event.as_path if event.held else 'is gone'}"
     else:

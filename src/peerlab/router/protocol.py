@@ -2,8 +2,8 @@
 
 Frames: 4 octets of length (network order), then one JSON object. A request has ``id`` and ``do``; its answer has the
 same ``id`` and either ``answer`` or ``refused`` (text). After ``subscribe`` the router also sends ``{"notice": …}``
-frames (``evidence.events``: ``SessionStateChanged``, ``RouterNotice``, ``RouteChanged``) in order. Any number of
-clients may be connected.
+frames (``evidence.events.SessionStateChanged``, ``BfdStateChanged``, ``RouterNotice``, ``RouteChanged``) in order. Any
+number of clients may be connected.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
+from peerlab.bgp.config import BfdConfig as BfdConfig
 from peerlab.bgp.config import IgpInterface as IgpInterface
 from peerlab.bgp.config import PeerConfig as PeerConfig
 from peerlab.bgp.config import RouterConfig as RouterConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.route_fact import Candidate as Candidate
 from peerlab.bgp.route_fact import Explanation as Explanation
+from peerlab.bgp.rtr_config import RtrServer as RtrServer
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=True):
@@ -66,6 +68,32 @@ class RemovePeers(_Request, frozen=True, kw_only=True, tag="remove-peers"):
 
     sessions: tuple[str, ...]
     communication: str = ""
+
+
+class AskCaches(_Request, frozen=True, kw_only=True, tag="ask-caches"):
+    """Validate origins by these RPKI caches from now on, without a reset of any session. Answer: true."""
+
+    caches: tuple[RtrServer, ...] = ()
+
+
+class ReadValidation(_Request, frozen=True, kw_only=True, tag="read-validation"):
+    """Answer: ``evidence.snapshot.ValidationFact``."""
+
+
+class SetBfd(_Request, frozen=True, kw_only=True, tag="set-bfd"):
+    """Have BFD watch over sessions as stated (None: not at all), without a reset. Answer: true.
+
+    ``strict`` counts from the next time that the session is Established.
+    """
+
+    peers: dict[str, BfdConfig | None]
+
+
+class ShutBfd(_Request, frozen=True, kw_only=True, tag="shut-bfd"):
+    """Administrative control of a session's BFD (RFC 5880 section 6.8.16): AdminDown, or up again. Answer: true."""
+
+    session: str
+    down: bool = True
 
 
 class ShutSession(_Request, frozen=True, kw_only=True, tag="shut-session"):
@@ -139,14 +167,16 @@ class WatchPrefixes(_Request, frozen=True, kw_only=True, tag="watch-prefixes"):
 class WaitFor(_Request, frozen=True, kw_only=True, tag="wait-for"):
     """Answer true as soon as the condition holds, or false after ``within`` seconds.
 
-    ``what``: ``established``, ``down``, ``end-of-rib`` (received) for ``session``; ``best``, ``no-best`` for ``prefix``
-    (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send or to decide.
+    ``what``: ``established``, ``down``, ``end-of-rib`` (received), ``bfd-up``, ``bfd-down`` for ``session``; ``best``,
+    ``no-best`` for ``prefix`` (with ``session`` set: best learned on that session); ``quiet`` = nothing queued to send
+    or to decide; ``vrps`` = origins are validated by the VRPs with that ``digest`` (``origin_validation.digest``).
     """
 
     what: str
     within: float
     session: str | None = None
     prefix: Prefix | None = None
+    digest: str = ""
 
 
 Request = (
@@ -156,6 +186,10 @@ Request = (
     | SetPolicy
     | AddPeers
     | RemovePeers
+    | AskCaches
+    | ReadValidation
+    | SetBfd
+    | ShutBfd
     | ShutSession
     | OpenSession
     | RefreshSession

@@ -43,6 +43,7 @@ PORT = 179
 BEAT_SECONDS = 0.5
 AGAIN_SECONDS = 0.05
 """From a refused connection to the next attempt."""
+GREETED_WITHIN = 1.0
 READ_OCTETS = 64 << 10
 
 
@@ -56,11 +57,14 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
 class Connect(_Step, frozen=True, kw_only=True, tag="connect"):
     """Open a connection, again and again until it stands. ``receive_buffer`` octets, 0 for the kernel's choice.
 
-    ``beside`` keeps the connection that the talk has, which is then what ``swap`` goes back to.
+    ``beside`` keeps the talk's present connection as its other one. ``greeted``: a connection that the other side ends,
+    or refuses with a NOTIFICATION, before it says its OPEN does not count; one on which it says nothing for a second
+    does, for it may wait for ours.
     """
 
     receive_buffer: int = 0
     beside: bool = False
+    greeted: bool = False
 
 
 class Accept(_Step, frozen=True, kw_only=True, tag="accept"):
@@ -113,7 +117,7 @@ class Mark(_Step, frozen=True, kw_only=True, tag="mark"):
 
 
 class Beat(_Step, frozen=True, kw_only=True, tag="beat"):
-    """From now on a KEEPALIVE every half second."""
+    """From now on a KEEPALIVE every half second, for as long as the present connection is the talk's own."""
 
 
 class Stall(_Step, frozen=True, kw_only=True, tag="stall"):
@@ -239,9 +243,7 @@ class _Talker:
         await self.company.heard()
 
     async def close(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
+        await self._rest()
         for one in self.connections:
             await one.close()
 
@@ -275,10 +277,12 @@ class _Talker:
                 self.company.tell({"talk": self.talk.name, "mark": step.name})
                 await self.company.heard()
             case Beat():
-                self._beating = asyncio.ensure_future(self._beat())
+                await self._rest()
+                self._beating = asyncio.ensure_future(self._beat(self._on("")))
             case Stall():
                 await self._on("").stall()
             case Close():
+                await self._rest()
                 one = self._on("")
                 self.past.append(one)
                 self.now = None
@@ -305,7 +309,20 @@ class _Talker:
                 await self.company.pause(AGAIN_SECONDS)
             else:
                 self._have(sock, step.beside)
-                return
+                if not step.greeted or await self._is_greeted():
+                    return
+                if time.monotonic() > deadline:
+                    raise _Stopped(f"{self.talk.remote} takes no connection{self._said(self._on(''))}")
+                await self._take(Close())
+                await self.company.pause(AGAIN_SECONDS)
+
+    async def _is_greeted(self) -> bool:
+        """Whether the other side means to talk on the connection."""
+        one = self._on("")
+        with contextlib.suppress(_Stopped):
+            await self.company.until(lambda: bool(one.kinds or one.ended_at), GREETED_WITHIN, "greeting")
+        refused = bool(one.kinds) and one.kinds[0][0] == MessageType.NOTIFICATION
+        return not refused and (bool(one.kinds) or not one.ended_at)
 
     async def _accept(self, step: Accept) -> None:
         queue = self.company.listener(self.talk.local)
@@ -374,11 +391,17 @@ class _Talker:
         if step.mark not in other.marks:
             raise _Stopped(f"talk {step.talk} stopped: {other.stopped}")
 
-    async def _beat(self) -> None:
+    async def _beat(self, one: _Connection) -> None:
         while True:
             await self.company.pause(BEAT_SECONDS)
-            if self.now is not None and not self.now.ended_at:
-                await self.now.write(frame(MessageType.KEEPALIVE, b""))
+            if one is not self.now or one.ended_at:
+                return
+            await one.write(frame(MessageType.KEEPALIVE, b""))
+
+    async def _rest(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
 
     def told(self) -> TalkTold:
         said = [one for connection in self.connections for one in connection.notifications()]

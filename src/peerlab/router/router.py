@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 
 import msgspec
 
 from peerlab.bgp import framing
 from peerlab.bgp.attributes import Prefix
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.bfd_packet import diagnostic_words
+from peerlab.bgp.bfd_session import StateChange
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.effects import Effects
 from peerlab.bgp.framing import MessageType
 from peerlab.bgp.negotiated import Negotiated
-from peerlab.bgp.notification import CEASE, MAXIMUM_PREFIXES
+from peerlab.bgp.notification import BFD_DOWN, CEASE, MAXIMUM_PREFIXES, OUT_OF_RESOURCES
 from peerlab.bgp.open import Open, negotiate
+from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
+from peerlab.bgp.rtr_config import RtrServer
 from peerlab.bgp.speaker import BgpSpeaker
 from peerlab.daemons import exabgp
 from peerlab.daemons.router_config import ROUTER, router_json
 from peerlab.errors import RefusedError, RuntimeFailure
-from peerlab.evidence.events import RouteChanged, RouterNotice, SessionStateChanged
-from peerlab.evidence.snapshot import SessionFact
+from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
+from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
+from peerlab.router.bfd import strictly
+from peerlab.router.bfd_gate import HELD_MOST, BfdGate
+from peerlab.router.bfd_thread import LivenessThread
 from peerlab.router.engine import Engine, Opens
 from peerlab.router.fib import Fib
 from peerlab.router.interior import Interior
@@ -30,8 +37,12 @@ from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import Loop
 from peerlab.router.next_hops import ReachableNextHops
 from peerlab.router.route_watch import RouteWatch
+from peerlab.router.validation import Validation
 
-Listener = Callable[[SessionStateChanged | RouterNotice | RouteChanged], None]
+Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
+
+_CONNECTED = frozenset({"OpenSent", "OpenConfirm", "Established"})
+"""States in which there is a connection for BFD to end."""
 
 
 class _Record(msgspec.Struct):
@@ -62,12 +73,17 @@ class Router:
         if self._fib is not None:
             self._fib.clear()
         self._engine = Engine(loop, self)
+        self._validation = Validation(loop, config.caches, config.vrps, self._vrps_changed, self._tell_of_caches)
+        self._gate = BfdGate()
+        self._liveness = LivenessThread(loop, self._bfd_changed, self.trouble)
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interior = (
             Interior(loop, config, self._next_hops_changed, self.trouble, tells_costs=False) if config.igp else None
         )
         self._engine.configure(self._directory / exabgp.CONFIGURATION, config.peers)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
+        for peer in config.peers:
+            self._liveness.add(peer)
 
     @property
     def _directory(self) -> Path:
@@ -86,6 +102,8 @@ class Router:
     def stop(self, communication: str = "") -> None:
         """End every session (Cease/2) and take the routes out of the kernel."""
         self._engine.stop(communication)
+        self._validation.close()
+        self._liveness.stop()
         if self._interior is not None:
             self._interior.stop()
         if self._fib is not None:
@@ -112,17 +130,27 @@ class Router:
         """A session is Established: routes may flow."""
         record = self._records[session]
         record.opens = opens
+        if strictly(record.config.bfd) and not self._liveness.is_up(session):
+            self._gate.shut(session, opens)
+            self.notice("bfd-waits", session, "Established; no route is exchanged before BFD is Up")
+            return
         self._speaker.peer_up(session, _negotiated(opens), time.time_ns())
         self._settle_soon()
 
     def session_down(self, session: str, reason: str) -> None:
         """A session is Established no more: its routes go."""
         self._records[session].flaps += 1
+        self._gate.forget(session)
         self._speaker.peer_down(session, reason, time.time_ns())
         self._settle_soon()
 
     def updates_came(self, session: str, bodies: list[bytes]) -> None:
         """UPDATEs came."""
+        if self._gate.is_shut(session):
+            if not self._gate.hold(session, bodies):
+                why = f"more than {HELD_MOST >> 20} MiB of routes wait for BFD"
+                self._engine.close(session, CEASE, OUT_OF_RESOURCES, b"", why)
+            return
         self._speaker.receive(session, bodies, time.time_ns())
         self._settle_soon()
 
@@ -131,6 +159,29 @@ class Router:
         message = decode_route_refresh(body)
         self._speaker.route_refresh(session, message.family, message.subtype, time.time_ns())
         self._settle_soon()
+
+    def _bfd_changed(self, session: str, change: StateChange) -> None:
+        """BFD moved: its failure is the session's (RFC 5882 section 4, Cease/10 of RFC 9384), AdminDown is not."""
+        why = diagnostic_words(change.diagnostic)
+        self._listener(
+            BfdStateChanged(
+                at=time.time_ns(),
+                node=self.config.node,
+                session=session,
+                before=change.before.words(),
+                after=change.after.words(),
+                diagnostic=why,
+                remote=change.remote.words(),
+                path_failed=change.path_failed,
+            )
+        )
+        if change.path_failed and self._engine.state(session) in _CONNECTED:
+            self._engine.close(session, CEASE, BFD_DOWN, b"", f"BFD is down: {why}")
+        if self._liveness.is_up(session) and self._gate.is_shut(session):
+            opens, bodies = self._gate.open(session)
+            self._speaker.peer_up(session, _negotiated(opens), time.time_ns())
+            self._speaker.receive(session, bodies, time.time_ns())
+            self._settle_soon()
 
     def trouble(self, text: str) -> None:
         """Something that should not happen did."""
@@ -148,6 +199,16 @@ class Router:
                 message=message.hex(),
             )
         )
+
+    # what the caches tell
+
+    def _vrps_changed(self, vrps: frozenset[Vrp]) -> None:
+        judged = self._speaker.set_vrps(vrps, time.time_ns())
+        self.notice("rpki", "", f"{len(vrps)} VRPs in force, {judged} received routes judged again")
+        self._settle_soon()
+
+    def _tell_of_caches(self, kind: str, text: str) -> None:
+        self.notice(kind, "", text)
 
     # what the kernel tells
 
@@ -223,6 +284,15 @@ class Router:
         """Every session as it is now."""
         return [self._fact(record) for record in self._records.values()]
 
+    def validation(self) -> ValidationFact:
+        """What origins are validated by now."""
+        return self._validation.fact()
+
+    def ask_caches(self, caches: tuple[RtrServer, ...]) -> None:
+        """Validate origins by these caches from now on."""
+        self._validation.ask(caches)
+        self.configure(msgspec.structs.replace(self.config, caches=caches))
+
     def is_established(self, session: str) -> bool:
         """Whether the session is Established. Raises RefusedError for an unknown one."""
         return self._engine.state(session) == "Established"
@@ -248,6 +318,7 @@ class Router:
         for peer in peers:
             if peer.interface is not None:
                 self._attend_link(peer.interface)
+            self._liveness.add(peer)
         self._settle_soon()
 
     def remove_peers(self, config: RouterConfig, sessions: tuple[str, ...], communication: str) -> None:
@@ -256,6 +327,7 @@ class Router:
             self._engine.state(session)
         for session in sessions:
             self._engine.remove(session, communication)
+            self._liveness.remove(session)
             del self._records[session]
         self._speaker.remove_peers(sessions, time.time_ns())
         self.config = config
@@ -273,12 +345,36 @@ class Router:
             self.notice("not-saved", "", f"in force, but lost when this router restarts: {failure}")
 
     def shut(self, session: str, communication: str, reset: bool) -> None:
-        """Administrative shutdown, or reset."""
+        """Administrative shutdown, which is BFD's too, or reset. BGP's word goes first: it says why."""
         self._engine.shut(session, communication, reset)
+        if not reset:
+            self._liveness.set_enabled(session, False)
 
     def open(self, session: str) -> None:
         """End an administrative shutdown."""
         self._engine.open(session)
+        self._liveness.set_enabled(session, True)
+
+    def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
+        """Have BFD watch over these sessions so, or not at all, without a reset of any."""
+        changed = tuple(
+            msgspec.structs.replace(peer, bfd=peers.get(peer.session, peer.bfd)) for peer in self.config.peers
+        )
+        for peer in changed:
+            self._liveness.configure(peer)
+        self.configure(msgspec.structs.replace(self.config, peers=changed))
+
+    def shut_bfd(self, session: str, down: bool) -> None:
+        """AdminDown for a session's BFD, or up again. Raises RefusedError for a session without BFD."""
+        self._engine.state(session)
+        if self._liveness.fact(session) is None:
+            raise RefusedError("NoBfd", f"session {session} runs without BFD")
+        self._liveness.set_enabled(session, not down)
+
+    def has_bfd_up(self, session: str) -> bool:
+        """Whether the session's BFD is Up. Raises RefusedError for an unknown session."""
+        self._engine.state(session)
+        return self._liveness.is_up(session)
 
     def refresh(self, session: str) -> None:
         """Ask the peer for its routes again (RFC 2918). Raises RefusedError when it cannot be asked."""
@@ -316,6 +412,7 @@ class Router:
             last_error=self._engine.reason(session) or record.last_error,
             import_policy=config.import_policy,
             export_policy=config.export_policy,
+            bfd=self._bfd_fact(session),
         )
         if state != "Established" or record.opens is None:
             return fact
@@ -328,6 +425,10 @@ class Router:
             capabilities_received=_names(received),
             peer_role=received.role,
         )
+
+    def _bfd_fact(self, session: str) -> BfdFact | None:
+        fact = self._liveness.fact(session)
+        return fact if fact is None else msgspec.structs.replace(fact, waits=self._gate.is_shut(session))
 
 
 _FILES = {exabgp.CONFIGURATION: exabgp.configuration, ROUTER: router_json}

@@ -86,16 +86,22 @@ class NodeSpec(msgspec.Struct, frozen=True):
     families. ``drop_link_local`` keeps packets from or to 169.254.0.0/16 from being forwarded (RFC 3927
     section 7; Linux forwards them if nobody objects). Interfaces of a router have an fe80:: address, because
     Linux looks for the neighbour of a *forwarded* packet from there only; those of other nodes have one if
-    ``link_local_ipv6``. ``sysctls`` are written last, by path below /proc/sys/net ("ipv4/tcp_rmem").
+    ``link_local_ipv6``. A ``discreet`` router sends no MLD, no router discovery and no ICMPv6 redirects, where the
+    kernel has nftables. ``sysctls`` are written last, by path below /proc/sys/net ("ipv4/tcp_rmem").
+
+    With an ``image`` the node is a container of that image: its network is the container's, and what is spawned or
+    forked in it runs in the container's file system. Only `peerlab.runtime.docker` makes such nodes.
     """
 
     name: str
     kind: Literal["node", "switch"] = "node"
     forwarding: bool = False
     drop_link_local: bool = True
+    discreet: bool = True
     link_local_ipv6: bool = False
     addresses: tuple[str, ...] = ()
     sysctls: dict[str, str] = {}
+    image: str = ""
 
 
 class InterfaceSpec(msgspec.Struct, frozen=True):
@@ -153,7 +159,11 @@ class ForkSpec(msgspec.Struct, frozen=True):
 
 
 class InterfaceObservation(msgspec.Struct, frozen=True):
-    """An interface as the kernel reports it. ``up`` is what was asked, ``carrier`` is what the wire says."""
+    """An interface as the kernel reports it. ``up`` is what was asked, ``carrier`` is what the wire says.
+
+    Counters are those of rtnl_link_stats64: ``rx_length_errors`` counts giants and runts, ``rx_over_errors`` overruns.
+    ``carrier_changes`` counts every loss and return of carrier since the interface was made.
+    """
 
     node: str
     name: str
@@ -168,6 +178,12 @@ class InterfaceObservation(msgspec.Struct, frozen=True):
     tx_bytes: int = 0
     rx_dropped: int = 0
     tx_dropped: int = 0
+    rx_errors: int = 0
+    tx_errors: int = 0
+    rx_length_errors: int = 0
+    rx_over_errors: int = 0
+    rx_crc_errors: int = 0
+    carrier_changes: int = 0
 
 
 class LinkObservation(msgspec.Struct, frozen=True):
@@ -181,7 +197,8 @@ class LinkObservation(msgspec.Struct, frozen=True):
 class NodeObservation(msgspec.Struct, frozen=True):
     """A node that exists. ``namespace`` is the inode of its network namespace (0 in the fake).
 
-    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake).
+    ``handle`` is a path that opens the namespace for a process inside the cell ("" in the fake). ``image`` is that
+    of its container, "" for a plain node.
     """
 
     name: str
@@ -189,6 +206,7 @@ class NodeObservation(msgspec.Struct, frozen=True):
     forwarding: bool
     namespace: int = 0
     handle: str = ""
+    image: str = ""
 
 
 class ProcessObservation(msgspec.Struct, frozen=True):

@@ -26,7 +26,9 @@ from peerlab.runtime.base import (
     RouteSpec,
     derived_mac,
 )
-from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, unshare
+from peerlab.runtime.container import Container
+from peerlab.runtime.discretion import keep_quiet
+from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, setns, unshare
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
 
 __all__ = ["BRIDGE", "Fabric", "Node", "sysctls_of"]
@@ -46,6 +48,10 @@ _EVERY_NODE = (
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
+    # Answer ARP for, and ask ARP from, an address of the interface at hand only, as every exchange demands; Linux would
+    # answer on any interface for any address that the node has, its loopback's too.
+    ("ipv4/conf/all/arp_ignore", "1"),
+    ("ipv4/conf/all/arp_announce", "2"),
     ("ipv4/icmp_errors_use_inbound_ifaddr", "1"),
     ("ipv4/icmp_ratemask", "0"),
     ("ipv4/ping_group_range", "0 0"),  # our traceroute uses ping sockets; a cell's processes have group 0
@@ -74,10 +80,11 @@ class Interface:
 class Node:
     """A network namespace with a netlink socket of its own."""
 
-    __slots__ = ("descriptor", "interfaces", "netlink", "routes", "spec")
+    __slots__ = ("container", "descriptor", "interfaces", "netlink", "routes", "spec")
 
-    def __init__(self, spec: NodeSpec, descriptor: int, netlink: Netlink) -> None:
+    def __init__(self, spec: NodeSpec, descriptor: int, netlink: Netlink, container: Container | None = None) -> None:
         self.spec = spec
+        self.container = container
         self.descriptor = descriptor
         self.netlink = netlink
         self.interfaces: dict[str, Interface] = {}
@@ -108,6 +115,8 @@ class Node:
         """Lets go of the namespace; the kernel takes it away when its last process is gone."""
         self.netlink.close()
         os.close(self.descriptor)
+        if self.container is not None:
+            self.container.close()
 
 
 def sysctls_of(spec: NodeSpec) -> list[tuple[str, str]]:
@@ -138,7 +147,11 @@ def _write_sysctl(path: str, value: str) -> None:
 def _make_namespace(spec: NodeSpec) -> tuple[int, Netlink]:
     """In a throw-away thread: a new namespace, told what it is. The thread stays in it until it makes the next."""
     unshare(CLONE_NEWNET)
-    descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return _told(spec, os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _told(spec: NodeSpec, descriptor: int) -> tuple[int, Netlink]:
+    """In a thread that is in the namespace behind the descriptor: it is told what it is."""
     try:
         for path, value in sysctls_of(spec):
             _write_sysctl(path, value)
@@ -160,6 +173,13 @@ def _first_requests(spec: NodeSpec) -> list[Request]:
             rtnetlink.rule(102, source=LINK_LOCAL_V4),
         ]
     return requests
+
+
+def _furnish(node: Node) -> None:
+    """Gives a new namespace its loopback, rules and manners."""
+    node.netlink.transact(_first_requests(node.spec))
+    if node.spec.forwarding and node.spec.discreet:
+        keep_quiet(node.descriptor, node.spec.name)
 
 
 class Fabric:
@@ -198,6 +218,27 @@ class Fabric:
             self.set_routes(routes, ())
             undo.pop_all()
 
+    def adopt(self, spec: NodeSpec, namespace: int, container: Container) -> None:
+        """Makes a node of a container's network. The descriptors become ours, refused or not."""
+
+        def told() -> tuple[int, Netlink]:
+            setns(namespace, CLONE_NEWNET)
+            for scope in ("all", "default", "lo"):  # Docker switches IPv6 off where it gives no network
+                _write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "0")
+            return _told(spec, namespace)
+
+        try:
+            self._refuse_doubles([spec], [])
+            self.nodes[spec.name] = node = Node(spec, *in_throwaway_thread(told), container)
+        except BaseException:
+            container.close()
+            raise
+        try:
+            _furnish(node)
+        except BaseException:
+            self.delete([spec.name], [])
+            raise
+
     def _refuse_doubles(self, nodes: Sequence[NodeSpec], links: Sequence[LinkSpec]) -> None:
         names = set(self.nodes)
         for node in nodes:
@@ -227,7 +268,7 @@ class Fabric:
 
         in_throwaway_thread(make_all)
         for spec in specs:
-            self.nodes[spec.name].netlink.transact(_first_requests(spec))
+            _furnish(self.nodes[spec.name])
 
     def _create_links(self, specs: Sequence[LinkSpec]) -> None:
         finish: dict[str, list[Request]] = {}
@@ -382,13 +423,17 @@ class Fabric:
         for name, node in self.nodes.items():
             inode = os.fstat(node.descriptor).st_ino
             path = f"/proc/1/fd/{node.descriptor}"
-            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, path))
+            nodes.append(NodeObservation(name, node.spec.kind, node.spec.forwarding, inode, path, node.spec.image))
             for body in node.netlink.dump(rtnetlink.links_question()):
                 fact = rtnetlink.link_fact(body)
-                rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = fact.counters
+                (
+                    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped,
+                    _, _, rx_length_errors, rx_over_errors, rx_crc_errors,
+                ) = fact.counters  # fmt: skip
                 seen[name, fact.name] = InterfaceObservation(
                     name, fact.name, fact.index, fact.mac, fact.mtu, fact.up, fact.carrier,
-                    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped,
+                    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped, rx_errors, tx_errors,
+                    rx_length_errors, rx_over_errors, rx_crc_errors, fact.carrier_changes,
                 )  # fmt: skip
         links = []
         for identifier, spec in self.links.items():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,11 +16,28 @@ from peerlab.errors import RefusedError
 from peerlab.runtime.probe import internet_checksum
 from peerlab.runtime.task import Reporter
 
-__all__ = ["Frame", "FrameFilter", "FramesSent", "Watched", "echo_request", "parse", "raw_send", "sniff"]
+__all__ = [
+    "Frame",
+    "FrameFilter",
+    "FramesSent",
+    "Watched",
+    "ask_for_tags",
+    "echo_request",
+    "parse",
+    "raw_send",
+    "receive",
+    "sniff",
+]
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 PACKET_OUTGOING = 4
+PACKET_AUXDATA = 8
+AUXDATA = struct.Struct("=IIIHHHH")
+VLAN_VALID, VLAN_TPID_VALID = 0x10, 0x40
+ETHER_VLAN = 0x8100
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("=qq")
 RECEIVE_BUFFER = 4 << 20
 ETHER_IPV4, ETHER_ARP, ETHER_IPV6 = 0x0800, 0x0806, 0x86DD
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
@@ -123,6 +142,37 @@ def parse(block: bytes) -> Frame:
     return msgspec.convert(found, Frame)
 
 
+def ask_for_tags(watcher: socket.socket) -> None:
+    """Lets `receive` know what the kernel takes off a frame before anybody sees it: its VLAN tag; and when it came."""
+    watcher.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    watcher.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+def receive(watcher: socket.socket) -> tuple[bytes, tuple[Any, ...], int]:
+    """One frame as it was on the wire (its tag put back), the address packet(7) gives with it, and when it came in ns.
+
+    Raises BlockingIOError when nothing waits. An interface that goes down says so once; when it is up again, so is
+    the watch.
+    """
+    try:
+        block, ancillary, _, address = watcher.recvmsg(65536, 256)
+    except OSError as failure:
+        if failure.errno == errno.ENETDOWN:
+            raise BlockingIOError from failure
+        raise
+    at = 0
+    for level, kind, value in ancillary:
+        if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= AUXDATA.size:
+            status, _, _, _, _, tag, protocol = AUXDATA.unpack_from(value)
+            if status & VLAN_VALID:
+                outer = protocol if status & VLAN_TPID_VALID else ETHER_VLAN
+                block = block[:12] + struct.pack("!HH", outer, tag) + block[12:]
+        elif level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            seconds, nanoseconds = TIMESPEC.unpack(value)
+            at = seconds * 1_000_000_000 + nanoseconds
+    return block, address, at or time.time_ns()
+
+
 def raw_send(reporter: Reporter, interface: str, frames: Sequence[str]) -> FramesSent:
     """Sends frames, each given as hex from the destination MAC on."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
@@ -147,7 +197,7 @@ def sniff(
     """Watches an interface (all of the node's if empty) and tells every matching frame.
 
     Ends when told to stop, after ``count`` matches, or after ``seconds``; 0 means never. The first record says
-    that it listens.
+    that it listens. ``at_ns`` of a frame is the kernel's time of it, of the same clock as the tap's.
     """
     wanted = msgspec.convert(filter or {}, FrameFilter)
     if wanted.protocol and wanted.protocol not in PROTOCOLS:
@@ -155,6 +205,7 @@ def sniff(
     deadline = time.monotonic() + seconds if seconds else None
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as watcher:
         watcher.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        ask_for_tags(watcher)
         watcher.bind((interface, ETH_P_ALL))
         watcher.setblocking(False)
         reporter.emit({"interface": interface})
@@ -170,7 +221,7 @@ def sniff(
                 ended = deadline is not None and time.monotonic() >= deadline
             while not (count and matched >= count):
                 try:
-                    block, address = watcher.recvfrom(65536)
+                    block, address, at = receive(watcher)
                 except BlockingIOError:
                     break
                 seen += 1
@@ -180,7 +231,7 @@ def sniff(
                     matched += 1
                     if with_frames:
                         record = msgspec.to_builtins(frame) | {"interface": address[0], "direction": direction}
-                        reporter.emit(record | {"at_ns": time.time_ns(), "hex": block.hex()})
+                        reporter.emit(record | {"at_ns": at, "hex": block.hex()})
             ended = ended or bool(count and matched >= count)
         _, missed = struct.unpack("=II", watcher.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
     return Watched(interface, seen, matched, missed)

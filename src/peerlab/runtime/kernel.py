@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 __all__ = [
@@ -18,7 +18,9 @@ __all__ = [
     "CLONE_NEWNS",
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
+    "CLONE_NEWUTS",
     "die_with_parent",
+    "drop_from_bounding_set",
     "in_namespace",
     "in_throwaway_thread",
     "mount",
@@ -28,12 +30,16 @@ __all__ = [
 ]
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 0x20, 0x1000
+MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
@@ -105,3 +111,12 @@ def in_namespace(namespace: int, work: Callable[[], Result]) -> Result:
 def die_with_parent(number: int) -> None:
     """Has the kernel send the calling process a signal when the thread that forked it ends (prctl(2))."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")
+
+
+def drop_from_bounding_set(kept: Collection[int]) -> None:
+    """Takes every capability but those from what the calling process and its programs can ever have (prctl(2))."""
+    number = 0
+    while _libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+        if number not in kept:
+            _checked(_libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0), "prctl")
+        number += 1

@@ -23,6 +23,7 @@ from peerlab.runtime.base import (
 )
 
 __all__ = [
+    "Adopt",
     "Answer",
     "Ask",
     "Call",
@@ -59,6 +60,15 @@ class Create(msgspec.Struct, frozen=True, tag="create"):
     nodes: tuple[NodeSpec, ...] = ()
     links: tuple[LinkSpec, ...] = ()
     routes: tuple[RouteSpec, ...] = ()
+
+
+class Adopt(msgspec.Struct, frozen=True, tag="adopt"):
+    """Makes a node of a container. Descriptors come along: its network, mount and UTS namespaces, and the pipe whose
+    end it waits for. ``directory`` is the host's directory that the container has as the node's.
+    """
+
+    node: NodeSpec
+    directory: str
 
 
 class Delete(msgspec.Struct, frozen=True, tag="delete"):
@@ -193,7 +203,7 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
 
 
 Ask = (
-    Create | Delete | SetAddresses | SetRoutes | SetLink | Impair | Clear | Observe | NamespaceSocket | Spawn
+    Create | Adopt | Delete | SetAddresses | SetRoutes | SetLink | Impair | Clear | Observe | NamespaceSocket | Spawn
     | Prepare | Fork | ForkAll | Signal | UnixConnect | StartTask | PutFiles | ReadFile | Shutdown
 )  # fmt: skip
 

@@ -19,12 +19,14 @@ from typing import NamedTuple
 import msgspec
 
 from peerlab.errors import RefusedError, RuntimeFailure
+from peerlab.runtime import alone
 from peerlab.runtime.base import ProcessExit, ProcessObservation, ZygoteSpec
+from peerlab.runtime.container import SEARCH_PATH, Container, find_program
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.language import ForkOrder, ZygoteWord
 from peerlab.runtime.zygote import become_zygote, close_all_above, settle
 
-__all__ = ["NODES_DIRECTORY", "Birth", "Launcher", "Zygote", "node_directory"]
+__all__ = ["NODES_DIRECTORY", "Birth", "Home", "Launcher", "Zygote", "node_directory"]
 
 NODES_DIRECTORY = Path("/run/peerlab")
 _Born = Callable[[int, str], None]
@@ -65,11 +67,18 @@ class Zygote:
         self.channel.queue(msgspec.json.encode(order), descriptors)
 
 
-class Birth(NamedTuple):
-    """A child to be ordered from a zygote. ``born`` is called with its pid, or 0 and the reason."""
+class Home(NamedTuple):
+    """Where a process lives: the node's name, its network namespace, and its container if it is one."""
 
     node: str
     namespace: int
+    container: Container | None = None
+
+
+class Birth(NamedTuple):
+    """A child to be ordered from a zygote. ``born`` is called with its pid, or 0 and the reason."""
+
+    home: Home
     name: str
     argument: bytes
     born: _Born
@@ -139,21 +148,28 @@ class Launcher:
 
     def spawn(
         self,
-        node: str,
-        namespace: int,
+        home: Home,
         name: str,
         argv: Sequence[str],
         environment: Mapping[str, str],
         stdio: Sequence[int],
         owner: object,
+        origin: str = "spawn",
     ) -> int:
         """Forks and executes a command in a node. Raises `RuntimeFailure` when it cannot be executed."""
+        node = home.node
         if not argv:
             raise RefusedError("NoCommand", f"the command of {name} in {node} is empty")
-        surroundings = {**os.environ, **environment}
-        program = shutil.which(argv[0], path=surroundings.get("PATH"))
-        if program is None:
-            raise RuntimeFailure(f"{argv[0]} is not a program on this machine (looked in {surroundings.get('PATH')})")
+        if home.container is not None:
+            program = argv[0]
+            surroundings = {"LANG": "C.UTF-8", "HOME": "/", **environment, "PATH": SEARCH_PATH}
+        else:
+            surroundings = {**os.environ, **environment}
+            found = shutil.which(argv[0], path=surroundings.get("PATH"))
+            if found is None:
+                looked = surroundings.get("PATH")
+                raise RuntimeFailure(f"{argv[0]} is not a program on this machine (looked in {looked})")
+            program = found
         self._reserve(node, name)
         log = -1
         reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -161,7 +177,7 @@ class Launcher:
             log = self.open_log(node, name)
             pid = os.fork()
             if pid == 0:
-                self._execute(node, namespace, log, program, argv, surroundings, stdio, writer)
+                self._execute(home, log, program, argv, surroundings, stdio, writer)
             os.close(writer)
             writer = -1
             complaint = os.read(reader, 4096)
@@ -176,13 +192,12 @@ class Launcher:
             del self._names[node, name]
             os.waitpid(pid, 0)
             raise RuntimeFailure(f"cannot start {program} in {node}: {complaint.decode(errors='replace')}")
-        self._remember(node, name, pid, "spawn", owner)
+        self._remember(node, name, pid, origin, owner)
         return pid
 
     def _execute(
         self,
-        node: str,
-        namespace: int,
+        home: Home,
         log: int,
         program: str,
         argv: Sequence[str],
@@ -191,15 +206,19 @@ class Launcher:
         writer: int,
     ) -> None:
         try:
-            settle(namespace, log, str(node_directory(node)), f"{node}:{argv[0]}")
+            settle(home.namespace, log, str(node_directory(home.node)), f"{home.node}:{argv[0]}")
             for number, descriptor in enumerate(stdio):
                 os.dup2(descriptor, number)
             if stdio and os.isatty(0):
                 _take_terminal()
             os.dup2(writer, 3, inheritable=False)
-            close_all_above(3)
+            if home.container is None:
+                close_all_above(3)
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft_limit, hard))
+            if home.container is not None:
+                home.container.enter(str(node_directory(home.node)))
+                program = find_program(program)
             os.execve(program, list(argv), dict(environment))
         except BaseException as failure:
             os.write(3, str(failure).encode())
@@ -222,32 +241,48 @@ class Launcher:
         self.zygotes[spec.name] = Zygote(spec, pid, Channel(ours))
         return self.zygotes[spec.name]
 
-    def fork(
-        self, node: str, namespace: int, name: str, zygote: Zygote, argument: bytes, conversation: int, born: _Born
-    ) -> None:
+    def fork(self, zygote: Zygote, birth: Birth, conversation: int) -> None:
         """Orders a child of a zygote into a node. ``conversation`` is a descriptor for it, or -1; ours to close."""
-        descriptors = self._reserve_birth(node, namespace, name)
+        if birth.home.container is not None:
+            self._start_alone(zygote, birth)
+            return
+        descriptors = self._reserve_birth(birth)
         if conversation >= 0:
             descriptors.append(conversation)
-        self._order(zygote, Birth(node, namespace, name, argument, born), descriptors)
+        self._order(zygote, birth, descriptors)
+
+    def _start_alone(self, zygote: Zygote, birth: Birth) -> None:
+        """A container's own Python does what a zygote's child does elsewhere."""
+        argv = alone.command(zygote.spec, birth.argument)
+        try:
+            pid = self.spawn(birth.home, birth.name, argv, {}, (), None, zygote.spec.name)
+        except (RuntimeFailure, OSError) as failure:
+            birth.born(0, str(failure))
+        else:
+            birth.born(pid, "")
 
     def fork_all(self, zygote: Zygote, births: Sequence[Birth]) -> None:
         """Orders children that begin together. Raises before anything is ordered, or not at all."""
+        forked = [birth for birth in births if birth.home.container is None]
         ready: list[list[int]] = []
         try:
-            for birth in births:
-                ready.append(self._reserve_birth(birth.node, birth.namespace, birth.name))
+            for birth in forked:
+                ready.append(self._reserve_birth(birth))
         except BaseException:
-            for birth, descriptors in zip(births, ready, strict=False):
-                del self._names[birth.node, birth.name]
+            for birth, descriptors in zip(forked, ready, strict=False):
+                del self._names[birth.home.node, birth.name]
                 for descriptor in descriptors:
                     os.close(descriptor)
             raise
-        for left, (birth, descriptors) in enumerate(zip(births, ready, strict=True), 1 - len(births)):
+        for birth in births:
+            if birth.home.container is not None:
+                self._start_alone(zygote, birth)
+        for left, (birth, descriptors) in enumerate(zip(forked, ready, strict=True), 1 - len(forked)):
             self._order(zygote, birth, descriptors, more=left < 0)
 
-    def _reserve_birth(self, node: str, namespace: int, name: str) -> list[int]:
+    def _reserve_birth(self, birth: Birth) -> list[int]:
         """The name is taken from here on; the descriptors that an order needs."""
+        (node, namespace, _), name = birth.home, birth.name
         self._reserve(node, name)
         descriptors: list[int] = []
         try:
@@ -261,7 +296,7 @@ class Launcher:
         return descriptors
 
     def _order(self, zygote: Zygote, birth: Birth, descriptors: list[int], more: bool = False) -> None:
-        node, name = birth.node, birth.name
+        node, name = birth.home.node, birth.name
 
         def arrived(pid: int, reason: str) -> None:
             if pid:

@@ -79,7 +79,8 @@ _DAEMONS = (
 
 def examine() -> tuple[Fact, ...]:
     """Everything, in the order in which a person wants to read it."""
-    return (_python(), _kernel_version(), *_user_namespaces(), *_in_namespaces(), _exabgp(), *map(_daemon, _DAEMONS))
+    programs = (_exabgp(), *map(_daemon, _DAEMONS), _engine())
+    return (_python(), _kernel_version(), *_user_namespaces(), *_in_namespaces(), *programs)
 
 
 def _python() -> Fact:
@@ -237,6 +238,23 @@ def _daemon(daemon: _Daemon) -> Fact:
         version = _VERSION.search(words)
         return Fact(daemon.name, True, f"{version[0] if version else 'unknown version'} at {path}")
     return Fact(daemon.name, False, "not found", daemon.how_to_mend)
+
+
+def _engine() -> Fact:
+    """The Docker engine, where one answers; only `runtime: docker` and `image:` need it."""
+    import docker  # costs 0.1 s, which only this command spends
+    from docker.errors import DockerException
+
+    remedy = "only for `runtime: docker`: install Docker (docker.io), start dockerd, run peerlab as root"
+    try:
+        client = docker.from_env(timeout=int(VERSION_SECONDS))
+        version = client.version()["Version"]
+        client.close()
+    except DockerException as failure:
+        return Fact("Docker engine", False, f"does not answer ({failure})", remedy)
+    if os.getuid() != 0:
+        return Fact("Docker engine", False, f"{version}, but containers need root", remedy)
+    return Fact("Docker engine", True, version)
 
 
 def versions(kinds: Iterable[str]) -> Versions:

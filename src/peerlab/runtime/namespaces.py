@@ -41,13 +41,14 @@ from peerlab.runtime.language import Answer, Ask, Call, as_error
 from peerlab.runtime.netlink import Netlink, NetlinkRefused
 from peerlab.runtime.task import RunningTask
 
-__all__ = ["NamespaceRuntime", "attach", "list_labs", "start_cell"]
+__all__ = ["NamespaceRuntime", "attach", "attach_as", "list_labs", "start_cell"]
 
 CALL_SECONDS = 60.0
 SHUTDOWN_SECONDS = 20.0
 FAMILIES: Mapping[Family, int] = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 Value = TypeVar("Value")
+Kind = TypeVar("Kind", bound="NamespaceRuntime")
 
 
 async def start_cell(lab: str, state_directory: Path) -> NamespaceRuntime:
@@ -64,8 +65,13 @@ async def start_cell(lab: str, state_directory: Path) -> NamespaceRuntime:
 
 async def attach(lab: str) -> NamespaceRuntime:
     """Attaches to a running lab. Raises `RefusedError` when there is none of that name."""
+    return await attach_as(NamespaceRuntime, lab)
+
+
+async def attach_as(kind: type[Kind], lab: str) -> Kind:
+    """Attaches to a running lab as one kind of runtime. Raises `RefusedError` when there is none of that name."""
     connection, pid = connect_to_cell(lab)
-    return NamespaceRuntime(lab, connection, pid)
+    return kind(lab, connection, pid)
 
 
 class NamespaceRuntime:

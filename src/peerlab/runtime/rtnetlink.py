@@ -27,6 +27,7 @@ __all__ = [
     "address_change",
     "address_fact",
     "addresses_question",
+    "bond",
     "bridge",
     "link_delete",
     "link_fact",
@@ -47,6 +48,7 @@ RTM_NEWRULE = 32
 
 IFF_UP, IFF_LOWER_UP = 1, 0x10000
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 18
+IFLA_CARRIER_CHANGES = 35
 IFLA_STATS64, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = 23, 27, 28, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE, IFLA_BR_MCAST_SNOOPING = 1, 5, 23
@@ -149,6 +151,13 @@ def bridge(name: str, index: int, mac: str) -> Request:
     return request(RTM_NEWLINK, body, f"make the bridge {name}", NLM_F_CREATE | NLM_F_EXCL)
 
 
+def bond(name: str) -> Request:
+    """Creates a bonding interface, of the driver's default mode."""
+    body = LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _name(IFLA_IFNAME, name)
+    body += nested(IFLA_LINKINFO, _name(IFLA_INFO_KIND, "bond"))
+    return request(RTM_NEWLINK, body, f"create the bundle {name}", NLM_F_CREATE | NLM_F_EXCL)
+
+
 def link_set(index: int, up: bool, purpose: str, master: int | None = None) -> Request:
     """Brings a link up or down, and into a bridge if ``master`` is its index."""
     flags = IFF_UP if up else 0
@@ -188,14 +197,15 @@ class LinkFact:
     mtu: int
     up: bool
     carrier: bool
-    counters: tuple[int, int, int, int, int, int, int, int]  # packets, bytes, errors, dropped: rx, tx of each
+    counters: tuple[int, ...]  # the first 13 of rtnl_link_stats64 (linux/if_link.h), up to rx_crc_errors
+    carrier_changes: int
 
 
 def link_fact(body: bytes) -> LinkFact:
     """Reads one RTM_NEWLINK."""
     _, _, index, flags, _ = LINK.unpack_from(body)
     found = attributes_of(body[16:])
-    counters = struct.unpack_from("=8Q", found[IFLA_STATS64]) if IFLA_STATS64 in found else (0,) * 8
+    counters = struct.unpack_from("=13Q", found[IFLA_STATS64]) if IFLA_STATS64 in found else (0,) * 13
     return LinkFact(
         index,
         found[IFLA_IFNAME].rstrip(b"\0").decode(),
@@ -204,6 +214,7 @@ def link_fact(body: bytes) -> LinkFact:
         bool(flags & IFF_UP),
         bool(flags & IFF_LOWER_UP),
         counters,
+        U32.unpack(found[IFLA_CARRIER_CHANGES])[0] if IFLA_CARRIER_CHANGES in found else 0,
     )
 
 

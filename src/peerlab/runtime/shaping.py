@@ -27,7 +27,26 @@ from peerlab.runtime.netlink import (
     request,
 )
 
-__all__ = ["commit", "loss_rules", "loss_table_removal", "netem", "qdisc_removal", "tbf"]
+__all__ = [
+    "NEWCHAIN",
+    "NEWRULE",
+    "NEWTABLE",
+    "NLM_F_APPEND",
+    "NLM_F_CREATE",
+    "attribute",
+    "be32",
+    "commit",
+    "drop",
+    "expression",
+    "loss_rules",
+    "loss_table_removal",
+    "nested",
+    "netem",
+    "nft",
+    "qdisc_removal",
+    "tbf",
+    "text",
+]
 
 RTM_NEWQDISC, RTM_DELQDISC = 36, 37
 TRAFFIC = struct.Struct("=BxxxiIII")
@@ -49,11 +68,13 @@ RANDOM_MODULUS = 1_000_000
 BE32 = struct.Struct("!I")
 
 
-def _text(kind: int, value: str) -> bytes:
+def text(kind: int, value: str) -> bytes:
+    """An attribute with a text that ends in a zero octet."""
     return attribute(kind, value.encode() + b"\0")
 
 
-def _be32(kind: int, value: int) -> bytes:
+def be32(kind: int, value: int) -> bytes:
+    """An attribute with a number in network byte order."""
     return attribute(kind, BE32.pack(value))
 
 
@@ -79,7 +100,7 @@ def tbf(index: int, rate_kbit: int, mtu: int, where: str) -> Request:
 
 
 def _qdisc(index: int, kind: str, options: bytes, purpose: str) -> Request:
-    body = TRAFFIC.pack(0, index, 0, TC_H_ROOT, 0) + _text(TCA_KIND, kind) + attribute(TCA_OPTIONS, options)
+    body = TRAFFIC.pack(0, index, 0, TC_H_ROOT, 0) + text(TCA_KIND, kind) + attribute(TCA_OPTIONS, options)
     return request(RTM_NEWQDISC, body, purpose, NLM_F_CREATE | NLM_F_REPLACE)
 
 
@@ -88,45 +109,52 @@ def qdisc_removal(index: int, where: str) -> Request:
     return request(RTM_DELQDISC, TRAFFIC.pack(0, index, 0, TC_H_ROOT, 0), f"remove the queue of {where}")
 
 
-def _nft(kind: int, flags: int, attributes: bytes, purpose: str) -> Request:
-    header = struct.pack("!BBH", NFPROTO_NETDEV, 0, 0)
+def nft(kind: int, flags: int, attributes: bytes, purpose: str, family: int = NFPROTO_NETDEV) -> Request:
+    """A request of nftables, of a table of that family."""
+    header = struct.pack("!BBH", family, 0, 0)
     return request(NFNL_SUBSYS_NFTABLES << 8 | kind, header + attributes, purpose, flags)
 
 
 def loss_rules(table: str, device: str, hook: int, loss_percent: float, where: str) -> list[Request]:
     """A table of its own with one chain at a device's hook, which drops a share of all frames, ARP included."""
     chain = "loss"
-    hooked = nested(4, _be32(1, hook), _be32(2, 0), _text(3, device))
+    hooked = nested(4, be32(1, hook), be32(2, 0), text(3, device))
     expressions = []
     threshold = round(loss_percent / 100 * RANDOM_MODULUS)
     if threshold < RANDOM_MODULUS:
         expressions += [
-            _expression("numgen", _be32(1, 1), _be32(2, RANDOM_MODULUS), _be32(3, 1), _be32(4, 0)),
-            _expression("byteorder", _be32(1, 1), _be32(2, 1), _be32(3, 1), _be32(4, 4), _be32(5, 4)),
-            _expression("cmp", _be32(1, 1), _be32(2, 2), nested(3, attribute(1, BE32.pack(threshold)))),
+            expression("numgen", be32(1, 1), be32(2, RANDOM_MODULUS), be32(3, 1), be32(4, 0)),
+            expression("byteorder", be32(1, 1), be32(2, 1), be32(3, 1), be32(4, 4), be32(5, 4)),
+            expression("cmp", be32(1, 1), be32(2, 2), nested(3, attribute(1, BE32.pack(threshold)))),
         ]
-    expressions.append(_expression("immediate", _be32(1, 0), nested(2, nested(2, _be32(1, 0)))))
+    expressions.append(drop())
     return [
-        _nft(NEWTABLE, NLM_F_CREATE, _text(1, table), f"make the loss table of {where}"),
-        _nft(
-            NEWCHAIN, NLM_F_CREATE, _text(1, table) + _text(3, chain) + hooked + _text(7, "filter"), f"hook {where}"
+        nft(NEWTABLE, NLM_F_CREATE, text(1, table), f"make the loss table of {where}"),
+        nft(
+            NEWCHAIN, NLM_F_CREATE, text(1, table) + text(3, chain) + hooked + text(7, "filter"), f"hook {where}"
         ),
-        _nft(
+        nft(
             NEWRULE,
             NLM_F_CREATE | NLM_F_APPEND,
-            _text(1, table) + _text(2, chain) + nested(4, *expressions),
+            text(1, table) + text(2, chain) + nested(4, *expressions),
             f"drop {loss_percent:g} % at {where}",
         ),
     ]
 
 
-def _expression(name: str, *attributes: bytes) -> bytes:
-    return nested(1, _text(1, name), nested(2, *attributes))
+def expression(name: str, *attributes: bytes) -> bytes:
+    """One expression of a rule."""
+    return nested(1, text(1, name), nested(2, *attributes))
+
+
+def drop() -> bytes:
+    """The expression that drops what came so far through its rule."""
+    return expression("immediate", be32(1, 0), nested(2, nested(2, be32(1, 0))))
 
 
 def loss_table_removal(table: str, where: str) -> Request:
     """Removes the table with all that is in it."""
-    return _nft(DELTABLE, 0, _text(1, table), f"end the loss at {where}")
+    return nft(DELTABLE, 0, text(1, table), f"end the loss at {where}")
 
 
 def commit(netlink: Netlink, requests: Sequence[Request]) -> None:

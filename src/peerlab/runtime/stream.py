@@ -51,7 +51,8 @@ class StreamReceived(msgspec.Struct, frozen=True):
 
     For a loss at the very beginning the first time is the sender's start. What is lost at the very end only
     the sender's count shows. ``overflowed`` datagrams reached this node and were lost in its socket: a
-    measurement with any is worth nothing.
+    measurement with any is worth nothing. ``stale`` datagrams were sent by a sender that had started before this
+    receiver listened: the rest of an earlier stream, kept in a queue of the way; they are counted nowhere else.
     """
 
     port: int
@@ -64,6 +65,7 @@ class StreamReceived(msgspec.Struct, frozen=True):
     overflowed: int = 0
     gaps: tuple[tuple[int, int, int], ...] = ()
     jitter_ms: float = 0.0
+    stale: int = 0
 
 
 def udp_stream_send(
@@ -115,8 +117,8 @@ def udp_stream_receive(reporter: Reporter, port: int, address: str = "") -> Stre
     Its first record says that it listens. Without ``address`` it listens on all, of both families.
     """
     with _listener(port, address) as receiver:
+        account = _Account(port, time.time_ns())
         reporter.emit({"port": port})
-        account = _Account(port)
         poll = select.poll()
         poll.register(receiver, select.POLLIN)
         poll.register(reporter.stopped, select.POLLIN)
@@ -167,9 +169,10 @@ def _take_all(receiver: socket.socket, account: _Account) -> None:
 class _Account:
     """Sequence numbers in, losses out. A gap shrinks when one of its datagrams arrives late."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listening: int = 0) -> None:
         self.port = port
-        self.received = self.duplicated = self.reordered = self.overflowed = 0
+        self.listening = listening
+        self.received = self.duplicated = self.reordered = self.overflowed = self.stale = 0
         self.highest = -1
         self.first = self.last = 0
         self.missing: dict[int, tuple[int, int, set[int]]] = {}  # by first number missing: times, numbers
@@ -178,6 +181,9 @@ class _Account:
 
     def take(self, sequence: int, at: int, started: int, left: int) -> None:
         """One datagram arrived that left at ``left``. Jitter: smoothed change of transit time (RFC 3550 6.4.1)."""
+        if started < self.listening:
+            self.stale += 1
+            return
         if self.transit is not None:
             self.jitter_ns += (abs(at - left - self.transit) - self.jitter_ns) / 16
         self.transit = at - left
@@ -213,4 +219,5 @@ class _Account:
             self.overflowed,
             tuple((before, after, len(absent)) for before, after, absent in self.missing.values()),
             self.jitter_ns / 1e6,
+            self.stale,
         )

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -25,25 +26,27 @@ import msgspec
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime import language
 from peerlab.runtime.base import CELL, ForkSpec, Impairment, ProcessExit, RuntimeState, ZygoteSpec, check_names
+from peerlab.runtime.container import Container
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.impairment import Impairer
 from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
-from peerlab.runtime.launch import Birth, Launcher, Zygote, node_directory
+from peerlab.runtime.launch import Birth, Home, Launcher, Zygote, node_directory
 from peerlab.runtime.netlink import Netlink
 from peerlab.runtime.rendezvous import Rendezvous, try_connect
 
 __all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
 TASK_ENTRY = "peerlab.runtime.task:run_task"
-TOOLBOX = ZygoteSpec(
-    "toolbox", tuple(f"peerlab.runtime.{each}" for each in ("probe", "stream", "transport", "frames")), TASK_ENTRY
-)
+_PROBES = ("probe", "stream", "transport", "frames", "monitor", "knock", "bonding")
+TOOLBOX = ZygoteSpec("toolbox", tuple(f"peerlab.runtime.{each}" for each in _PROBES), TASK_ENTRY)
 SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_ENTRY)
 """Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
 PEER_CREDENTIALS = struct.Struct("=iii")
 _LISTEN_BACKLOG = 64
+CONTAINER_DESCRIPTORS = 4
+"""Network, mount and UTS namespace of a container, and the pipe that it waits on."""
 
 
 class _LaterError(Exception):
@@ -84,6 +87,7 @@ class Supervisor:
         self._words = msgspec.json.Decoder(ZygoteWord)
         self._handlers: dict[type, Callable[[_Client, int, Any, list[int]], Any]] = {
             language.Create: self._create,
+            language.Adopt: self._adopt,
             language.Delete: self._delete,
             language.SetAddresses: self._set_addresses,
             language.SetRoutes: self._set_routes,
@@ -270,6 +274,17 @@ class Supervisor:
             node_directory(node.name).mkdir(exist_ok=True)
         self.fabric.create(ask.nodes, ask.links, ask.routes)
 
+    def _adopt(self, client: _Client, number: int, ask: language.Adopt, descriptors: list[int]) -> None:
+        check_names([ask.node], [])
+        if len(descriptors) != CONTAINER_DESCRIPTORS:
+            raise RefusedError("BadRequest", f"{ask.node.name} came without its container's descriptors")
+        place = node_directory(ask.node.name)
+        network, mounts, names, hold = (os.dup(descriptor) for descriptor in descriptors)
+        self.fabric.adopt(ask.node, network, Container(mounts, names, hold, str(place)))
+        if place.is_symlink() or place.exists():
+            _clear(place)
+        place.symlink_to(ask.directory)
+
     def _delete(self, client: _Client, number: int, ask: language.Delete, _: list[int]) -> None:
         for node in ask.nodes:
             self.fabric.node(node)
@@ -308,7 +323,12 @@ class Supervisor:
         node = self.fabric.node(ask.node)
         owner = client if ask.owned else None
         return self.launcher.spawn(
-            ask.node, node.descriptor, ask.name, ask.argv, ask.environment, descriptors[: ask.stdio], owner
+            Home(ask.node, node.descriptor, node.container),
+            ask.name,
+            ask.argv,
+            ask.environment,
+            descriptors[: ask.stdio],
+            owner,
         )
 
     def _prepare(self, client: _Client, number: int, ask: language.Prepare, _: list[int]) -> None:
@@ -344,7 +364,8 @@ class Supervisor:
                 else:
                     self._answer(client, Answer(number, msgspec.Raw(self._encode([pids[at] for at in sorted(pids)]))))
 
-            return Birth(fork.node, self.fabric.node(fork.node).descriptor, fork.name, fork.argument, born)
+            node = self.fabric.node(fork.node)
+            return Birth(Home(fork.node, node.descriptor, node.container), fork.name, fork.argument, born)
 
         for fork in ask.forks:
             self._write_files(fork.node, fork.files)
@@ -372,7 +393,11 @@ class Supervisor:
                 os.close(descriptor)
             self._answer(client, Answer(number, fault=as_fault(RuntimeFailure(reason))))
 
-        self.launcher.fork(node, self.fabric.node(node).descriptor, name, zygote, argument, conversation, born)
+        found = self.fabric.node(node)
+        # A probe is the laboratory's own and needs the node's network only.
+        container = found.container if conversation < 0 else None
+        birth = Birth(Home(node, found.descriptor, container), name, argument, born)
+        self.launcher.fork(zygote, birth, conversation)
 
     def _start_task(self, client: _Client, number: int, ask: language.StartTask, _: list[int]) -> None:
         self.fabric.node(ask.node)
@@ -441,6 +466,14 @@ class Supervisor:
 
     def _shutdown(self, client: _Client, number: int, ask: language.Shutdown, _: list[int]) -> None:
         self._running = False
+
+
+def _clear(place: Path) -> None:
+    """Makes room where a node of the same name has left its directory."""
+    if place.is_symlink():
+        place.unlink()
+    else:
+        shutil.rmtree(place)
 
 
 class _Handover:

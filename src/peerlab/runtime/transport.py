@@ -12,10 +12,11 @@ import msgspec
 from peerlab.runtime.probe import family_of
 from peerlab.runtime.task import Reporter
 
-__all__ = ["Attempt", "Served", "tcp_connect", "tcp_serve", "udp_probe"]
+__all__ = ["Attempt", "Served", "tcp_await", "tcp_connect", "tcp_serve", "udp_probe"]
 
 CONNECT_SECONDS = 2.0
 UDP_WAIT_SECONDS = 1.0
+BETWEEN_SECONDS = 0.02
 BACKLOG = 64
 _OUTCOMES = {
     errno.ECONNREFUSED: "refused",
@@ -69,6 +70,16 @@ def tcp_connect(
         except OSError as failure:
             outcome = _word(failure)
     return Attempt(destination, port, outcome, (time.monotonic_ns() - begun) / 1e6, local)
+
+
+def tcp_await(reporter: Reporter, destination: str, port: int, within: float) -> Attempt:
+    """Tries to open a TCP connection until somebody accepts it, or for ``within`` seconds."""
+    begun = time.monotonic()
+    while True:
+        attempt = tcp_connect(reporter, destination, port, wait=CONNECT_SECONDS)
+        if attempt.outcome == "open" or time.monotonic() - begun > within:
+            return attempt
+        reporter.stop.wait(BETWEEN_SECONDS)
 
 
 def tcp_serve(reporter: Reporter, port: int, address: str = "") -> Served:

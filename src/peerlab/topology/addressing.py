@@ -202,7 +202,7 @@ def _access_ends(
     hosts = [
         (wire, census.document.ases[census.as_of[wire.ends[0]]].hosts[wire.ends[0]])
         for wire in wires
-        if wire.purpose is LinkPurpose.ACCESS
+        if wire.purpose is LinkPurpose.ACCESS and wire.owner is None
     ]
     stated = [ipaddress.ip_interface(a).network for _, words in hosts for a in (words.v4, words.v6) if a]
     pools: dict[str, Pool] = {}

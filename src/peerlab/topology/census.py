@@ -16,8 +16,9 @@ class Census:
 
     @cached_property
     def as_of(self) -> dict[str, str]:
-        """AS name of every router and host."""
-        return {node: name for name, words in self.document.ases.items() for node in (*words.routers, *words.hosts)}
+        """AS name of every router, host and cache."""
+        ases = self.document.ases.items()
+        return {node: name for name, words in ases for node in (*words.routers, *words.hosts, *words.caches)}
 
     @cached_property
     def router_as(self) -> dict[str, str]:
@@ -75,6 +76,11 @@ class Census:
     @cached_property
     def _peering_pairs(self) -> frozenset[frozenset[str]]:
         return frozenset(frozenset((p.peer, self.cloud or "")) for p in self.document.peerings.values())
+
+    def is_for_voice(self, connection: str | None) -> bool:
+        """Whether the connection (``PEERING/CONNECTION``) is one of a Voice peering."""
+        peering = self.document.peerings.get((connection or "").partition("/")[0])
+        return peering is not None and peering.type == "Voice"
 
     def exchange_of(self, connection: ConnectionWords) -> ExchangeWords | None:
         """The LAN of an Exchange or IxRs connection, if it exists."""

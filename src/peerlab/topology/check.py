@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from peerlab.bgp.rtr_client import LONGEST
 from peerlab.topology.census import Census
 from peerlab.topology.check_address import check_addresses
 from peerlab.topology.check_request import check_requests
 from peerlab.topology.check_wire import check_wires
 from peerlab.topology.document import AsWords
 from peerlab.topology.mistake import Mistakes, Path, path_text
-from peerlab.topology.model import AsRole
+from peerlab.topology.model import CACHE_KINDS, AsRole
 
 NAME = re.compile(r"[a-z0-9-]{1,32}")
 RESERVED_ASN = {
@@ -21,6 +22,7 @@ RESERVED_ASN = {
     4294967295: "RFC 7300",
 }
 COST_LIMIT = 65535
+PREFERENCE_LIMIT = 255
 
 
 def check(census: Census, mistakes: Mistakes) -> None:
@@ -70,6 +72,8 @@ def _names(census: Census) -> Iterator[tuple[Path, str, str]]:
             yield ("ases", name, "routers", router), router, "node"
         for host in asys.hosts:
             yield ("ases", name, "hosts", host), host, "node"
+        for cache in asys.caches:
+            yield ("ases", name, "caches", cache), cache, "node"
     for exchange in document.exchanges:
         yield ("exchanges", exchange), exchange, "node"
     for name, peering in document.peerings.items():
@@ -166,7 +170,30 @@ def _check_as(census: Census, name: str, asys: AsWords, mistakes: Mistakes) -> N
                 mistakes.add(path, f"{name!r} cannot be its own neighbour", "remove it")
             elif other in asys.peers and other in asys.providers and key == "peers":
                 mistakes.add(path, f"{other!r} is a provider already", "say either provider or peer")
+    _check_caches(name, asys, mistakes)
     _check_connected(name, asys, mistakes)
+
+
+def _check_caches(name: str, asys: AsWords, mistakes: Mistakes) -> None:
+    for cache, words in asys.caches.items():
+        path: Path = ("ases", name, "caches", cache)
+        mistakes.known(words.router, asys.routers, f"router of {name!r} called", (*path, "router"))
+        mistakes.known(words.kind.value, [kind.value for kind in CACHE_KINDS], "kind of cache", (*path, "kind"))
+        if not 0 <= words.preference <= PREFERENCE_LIMIT:
+            mistakes.add((*path, "preference"), f"{words.preference} is no preference", f"use 0 to {PREFERENCE_LIMIT}")
+        for key, seconds, limit in (
+            ("refresh", words.refresh, LONGEST.refresh),
+            ("retry", words.retry, LONGEST.retry),
+            ("expire", words.expire, LONGEST.expire),
+        ):
+            if not 1 <= seconds <= limit:
+                mistakes.add((*path, key), f"{seconds} s cannot be (RFC 8210 section 6)", f"use 1 to {limit}")
+        if words.expire <= max(words.refresh, words.retry):
+            mistakes.add(
+                (*path, "expire"),
+                f"{words.expire} s is not longer than refresh and retry (RFC 8210 section 6)",
+                "let data live longer than it takes to ask again",
+            )
 
 
 def _check_connected(name: str, asys: AsWords, mistakes: Mistakes) -> None:

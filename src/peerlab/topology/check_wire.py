@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peerlab.topology.census import Census
-from peerlab.topology.document import EndWords, LinkWords, SessionWords
+from peerlab.topology.document import BfdWords, EndWords, LinkWords, SessionWords
 from peerlab.topology.mistake import Mistakes, Path, did_you_mean
 from peerlab.topology.model import AsRole
 
 HOLD_TIME_LIMIT = 65535
 PREPEND_LIMIT = 10
+BFD_INTERVALS = (10, 60_000)
+"""Milliseconds that a router process can keep to, and that still find a failure before BGP does."""
+BFD_MULTIPLIER_LIMIT = 255
 MD5_LIMIT = 80
 """Octets of a TCP-MD5 key that Linux accepts."""
 
@@ -116,6 +119,9 @@ def _check_sessions(census: Census, mistakes: Mistakes) -> None:
             mistakes.add(
                 (*path, "md5"), f"{len(words.md5.encode())} octets are no TCP-MD5 key", f"use 1 to {MD5_LIMIT}"
             )
+        if words.bfd is not None:
+            voice = path[0] == "peerings" and census.is_for_voice(f"{path[1]}/{path[3]}")
+            _check_bfd(words.bfd, (*path, "bfd"), voice, mistakes)
         if not words.families or len(set(words.families)) < len(words.families):
             mistakes.add((*path, "families"), "each family once, at least one", "write [ipv4, ipv6]")
         for router, end in words.ends.items():
@@ -130,6 +136,17 @@ def _check_sessions(census: Census, mistakes: Mistakes) -> None:
         if len(stated) > 1 and len(set(stated.values())) == 1:
             word = "listen" if all(stated.values()) else "connect"
             mistakes.add((*path, "ends"), f"both ends only {word}", "let one end be passive: true and leave the other")
+
+
+def _check_bfd(bfd: BfdWords, at: Path, voice: bool, mistakes: Mistakes) -> None:
+    low, high = BFD_INTERVALS
+    if not low <= bfd.interval_ms <= high:
+        mistakes.add((*at, "interval-ms"), f"{bfd.interval_ms} ms is not sensible", f"use {low} to {high}")
+    if not 1 <= bfd.multiplier <= BFD_MULTIPLIER_LIMIT:
+        what = f"{bfd.multiplier} does not fit a control packet (RFC 5880 section 4.1)"
+        mistakes.add((*at, "multiplier"), what, f"use 1 to {BFD_MULTIPLIER_LIMIT}")
+    if voice and bfd.strict is False:
+        mistakes.add((*at, "strict"), "for Voice no route is exchanged before BFD is Up", "remove it")
 
 
 def _check_values(end: EndWords, at: Path, mistakes: Mistakes) -> None:

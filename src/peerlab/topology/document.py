@@ -14,7 +14,7 @@ import msgspec
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
 from peerlab.bgp.policy import LearnedFrom, Verdict
 from peerlab.evidence.story import Moment
-from peerlab.topology.model import AsRole, NodeKind, PeeringKind
+from peerlab.topology.model import AsRole, NodeKind, PeeringKind, RuntimeKind
 
 Name = NewType("Name", str)
 """A name in the lab: 1 to 32 of a-z, 0-9 and hyphen."""
@@ -30,6 +30,9 @@ CommunityText = NewType("CommunityText", str)
 
 RangeText = NewType("RangeText", str)
 """A prefix and the lengths meant under it: ``198.18.0.0/16``, ``198.18.0.0/16 le 24``, ``… ge 20 le 24``."""
+
+NO_IMAGE = "none"
+"""The word for a router that runs in a namespace although the lab runs in containers."""
 
 NO_BACKUP = "none"
 """The word for a Peering Service connection whose backup is the internet."""
@@ -53,6 +56,8 @@ class RouterWords(_Words, frozen=True, kw_only=True):
 
     kind: NodeKind = NodeKind.EXABGP
     """The daemon that runs on it."""
+    image: str | None = None
+    """The container image it runs in, or none for a network namespace; derived from runtime."""
     metro: Name | None = None
     """The metro it stands in."""
     originates: tuple[Prefix, ...] | None = None
@@ -74,6 +79,24 @@ class HostWords(_Words, frozen=True, kw_only=True):
     """Its IPv4 address with length, e.g. 198.18.0.2/30; derived from the prefixes its router originates."""
     v6: InterfaceAddress | None = None
     """Its IPv6 address with length; derived likewise."""
+
+
+class CacheWords(_Words, frozen=True, kw_only=True):
+    """An RPKI cache behind a router of its AS. All routers of the AS ask it by RTR (RFC 8210); it begins with the ROAs
+    of the registry."""
+
+    router: Name
+    """The router that it is wired to."""
+    kind: NodeKind = NodeKind.RPKI_CACHE
+    """rpki-cache, which comes with peerlab, or stayrtr where that is installed."""
+    preference: int = 1
+    """0 to 255, lower is preferred; caches of one preference are believed together."""
+    refresh: int = 3600
+    """Seconds after which routers ask again."""
+    retry: int = 600
+    """Seconds after which routers ask again when a question failed."""
+    expire: int = 7200
+    """Seconds after which routers forget what they were told, unless they are told again."""
 
 
 class BackboneWords(_Words, frozen=True, kw_only=True):
@@ -109,6 +132,8 @@ class AsWords(_Words, frozen=True, kw_only=True):
     """Its routers. In an AS of role ixp every router is a route server."""
     hosts: dict[str, HostWords] = {}
     """Its end systems."""
+    caches: dict[str, CacheWords] = {}
+    """Its RPKI caches."""
     backbone: tuple[BackboneWords, ...] = ()
     """Links between its routers."""
     reflectors: tuple[Name, ...] = ()
@@ -146,6 +171,17 @@ class EndWords(_Words, frozen=True, kw_only=True):
     """Refuse a peer that announces no role."""
 
 
+class BfdWords(_Words, frozen=True, kw_only=True):
+    """BFD for a session (RFC 5880 to 5882). An empty ``bfd:`` means all of the defaults."""
+
+    interval_ms: int = 300
+    """Milliseconds between control packets, sent and demanded alike; 10 to 60000."""
+    multiplier: int = 3
+    """How many of the other end's packets may be missing before the path counts as broken; 1 to 255."""
+    strict: bool | None = None
+    """Exchange no route before BFD is Up; without this key: on connections of a Voice peering, and nowhere else."""
+
+
 class SessionWords(_Words, frozen=True, kw_only=True):
     """Options of the BGP sessions of a link, a LAN pair or a connection."""
 
@@ -157,6 +193,8 @@ class SessionWords(_Words, frozen=True, kw_only=True):
     """TCP-MD5 key (RFC 2385), 1 to 80 characters. Microsoft does not support MD5."""
     gtsm: bool = False
     """Send TTL 255 and accept nothing less (RFC 5082)."""
+    bfd: BfdWords | None = None
+    """Watch over these sessions with BFD; without this key: only where Microsoft demands it, for Voice."""
     ends: dict[str, EndWords] = {}
     """Options of one end, by router name."""
 
@@ -240,6 +278,9 @@ class ConnectionWords(_Words, frozen=True, kw_only=True):
     """How many IPv6 prefixes Microsoft shall accept at most."""
     peering_service: bool = False
     """Use for Peering Service; always so for IxRs."""
+    blackhole: bool = False
+    """Both sides agreed on the BLACKHOLE community 65535:666 (RFC 7999): Microsoft's edge drops what
+    is announced with it, inside prefixes that the peer may announce."""
     delay_ms: float | None = None
     """Direct: one-way delay in milliseconds, where the kernel can shape."""
     session: SessionWords = SessionWords()
@@ -408,6 +449,8 @@ class Document(_Words, frozen=True, kw_only=True):
     """Name of the lab, 1 to 32 of a-z, 0-9 and hyphen."""
     description: str = ""
     """What is rehearsed, in a sentence."""
+    runtime: RuntimeKind = RuntimeKind.NAMESPACES
+    """Where routers run: in network namespaces, or each in a container of its kind's image."""
     hold_time: int = 9
     """Hold time of every session that does not state one, in seconds."""
     metros: dict[str, MetroWords] = {}

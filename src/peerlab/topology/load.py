@@ -13,7 +13,7 @@ import yaml
 
 from peerlab.errors import InputError, Problem
 from peerlab.topology.mistake import DocumentError, Mistake, Path, path_text
-from peerlab.topology.model import LabModel
+from peerlab.topology.model import LabModel, RuntimeKind
 from peerlab.topology.resolve import resolve
 from peerlab.topology.schema import validate
 
@@ -44,6 +44,13 @@ def load_text(text: str, name: str) -> LabModel:
     if model is None or mistakes:
         raise InputError(reader.problem(mistake) for mistake in sorted(mistakes, key=reader.order))
     return model
+
+
+def in_runtime(text: str, runtime: RuntimeKind) -> str:
+    """The same topology, its routers in another runtime than the file says."""
+    line = f"runtime: {runtime.value}"
+    changed, count = re.subn(r"^runtime:.*$", line, text, count=1, flags=re.MULTILINE)
+    return changed if count else f"{text.rstrip()}\n\n{line}\n"
 
 
 def _read(path: FilePath) -> str:

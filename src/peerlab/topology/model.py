@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
+from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 
 
@@ -26,7 +27,7 @@ class AsRole(StrEnum):
 
 
 class NodeKind(StrEnum):
-    """What runs in a node. ``switch`` is a LAN's bridge, ``host`` an end system."""
+    """What runs in a node. ``switch`` is a LAN's bridge, ``host`` an end system; ``rpki-cache`` is peerlab's own."""
 
     EXABGP = "exabgp"
     BIRD = "bird"
@@ -34,7 +35,19 @@ class NodeKind(StrEnum):
     OPENBGPD = "openbgpd"
     GOBGP = "gobgp"
     HOST = "host"
+    RPKI_CACHE = "rpki-cache"
+    STAYRTR = "stayrtr"
     SWITCH = "switch"
+
+
+CACHE_KINDS = (NodeKind.RPKI_CACHE, NodeKind.STAYRTR)
+
+
+class RuntimeKind(StrEnum):
+    """Where routers run: in network namespaces, or in containers."""
+
+    NAMESPACES = "namespaces"
+    DOCKER = "docker"
 
 
 class LinkPurpose(StrEnum):
@@ -99,7 +112,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     ``interfaces`` of a switch are its bridge ports. ``gateway_v4``/``gateway_v6`` are a host's default routers.
     ``originates`` are the prefixes this router originates into BGP (subset of its AS's).
-    ``aggregates`` is empty unless stated. ``metro`` is None outside the cloud and IXPs when not given.
+    ``aggregates`` is empty unless stated. ``image`` is of the container it runs in, '' for a namespace.
+    ``metro`` is None outside the cloud and IXPs when not given.
     """
 
     name: str
@@ -115,10 +129,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     gateway_v4: Address | None = None
     gateway_v6: Address | None = None
     route_server: bool = False
+    image: str = ""
 
     @property
     def is_router(self) -> bool:
-        return self.kind not in (NodeKind.HOST, NodeKind.SWITCH)
+        return self.kind not in (NodeKind.HOST, NodeKind.SWITCH, *CACHE_KINDS)
+
+    @property
+    def is_cache(self) -> bool:
+        return self.kind in CACHE_KINDS
 
     def interface(self, name: str) -> Interface:
         """The interface of that name. Raises KeyError."""
@@ -167,7 +186,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A BGP session, one address family each (AS8075 keeps v4 and v6 apart, spec M3).
 
     ``connection`` names ``PEERING/CONNECTION`` when the session belongs to a Microsoft.Peering connection: such a
-    session does not exist on the cloud's edge until the turn-up provisions it.
+    session does not exist on the cloud's edge until the turn-up provisions it. ``bfd`` is that of both ends, None for a
+    session without.
     """
 
     id: str
@@ -178,6 +198,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     md5: str | None = None
     gtsm: bool = False
     connection: str | None = None
+    bfd: BfdConfig | None = None
 
     @property
     def is_internal(self) -> bool:
@@ -229,6 +250,7 @@ class ConnectionRequest(msgspec.Struct, frozen=True, kw_only=True):
     md5: str | None = None
     address_provider: str = "Peer"
     use_for_peering_service: bool = False
+    blackhole: bool = False
 
 
 class PeeringRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,6 +298,20 @@ class RegistryEntry(msgspec.Struct, frozen=True, kw_only=True):
     max_length: int | None = None
 
 
+class RpkiCache(msgspec.Struct, frozen=True, kw_only=True):
+    """An RPKI cache: its node, the routers that ask it, and the seconds that it tells them (RFC 8210 section 6).
+
+    It begins with the VRPs of the model's registry. A lower ``preference`` is preferred.
+    """
+
+    node: str
+    serves: tuple[str, ...]
+    preference: int = 1
+    refresh: int = 3600
+    retry: int = 600
+    expire: int = 7200
+
+
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """An ``expect:`` statement of the topology: a sentence over the trace, kept as parsed data.
 
@@ -309,6 +345,7 @@ class LabModel(msgspec.Struct, frozen=True, kw_only=True):
     peerings: tuple[PeeringRequest, ...] = ()
     services: tuple[PeeringServiceRequest, ...] = ()
     registry: tuple[RegistryEntry, ...] = ()
+    caches: tuple[RpkiCache, ...] = ()
     expectations: tuple[Expectation, ...] = ()
     public_ranges: tuple[Prefix, ...] = ()
     """Documentation and benchmarking ranges that count as public inside this lab."""
@@ -332,6 +369,10 @@ class LabModel(msgspec.Struct, frozen=True, kw_only=True):
     def sessions_of(self, node: str) -> tuple[Session, ...]:
         """Every session with an end at that node, in model order."""
         return tuple(s for s in self.sessions if node in (s.left.node, s.right.node))
+
+    def validates(self, node: str) -> bool:
+        """Whether a router asks an RPKI cache."""
+        return any(node in cache.serves for cache in self.caches)
 
     def as_of(self, node: str) -> AutonomousSystem | None:
         """The AS a node belongs to; None for a switch."""

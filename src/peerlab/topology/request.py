@@ -96,6 +96,7 @@ def _connection(
         md5=asked.session.md5,
         address_provider=asked.address_provider.capitalize(),
         use_for_peering_service=asked.peering_service or is_route_server_peering(peering),
+        blackhole=asked.blackhole,
     )
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 
+from peerlab import __version__
 from peerlab.bgp.attributes import Address, Prefix
 from peerlab.topology import addressing, request
 from peerlab.topology.addressing import PUBLIC_RANGES, AddressPlan
 from peerlab.topology.assignment import Assignment
 from peerlab.topology.census import Census
 from peerlab.topology.check import check, warnings
-from peerlab.topology.document import Document
+from peerlab.topology.document import NO_IMAGE, Document, RouterWords
 from peerlab.topology.mistake import Mistakes
 from peerlab.topology.model import (
     AutonomousSystem,
@@ -25,6 +26,8 @@ from peerlab.topology.model import (
     Metro,
     Node,
     NodeKind,
+    RpkiCache,
+    RuntimeKind,
 )
 from peerlab.topology.session import pairings, sessions
 from peerlab.topology.wiring import Wire, wires
@@ -64,6 +67,7 @@ def resolve(document: Document) -> LabModel:
         peerings=request.peerings(census, all_wires, plan, found),
         services=request.services(census),
         registry=request.registry(census),
+        caches=_caches(census),
         expectations=request.expectations(census),
         public_ranges=PUBLIC_RANGES if document.public_ranges is None else document.public_ranges,
         warnings=warnings(census),
@@ -113,9 +117,10 @@ def _link(wire: Wire, interfaces: dict[tuple[str, str], str]) -> Link:
 def _nodes(
     census: Census, all_wires: tuple[Wire, ...], plan: AddressPlan, interfaces: dict[tuple[str, str], str]
 ) -> tuple[Node, ...]:
-    """Routers and hosts AS by AS, then the exchanges' switches. A MAC tells node and interface by number."""
+    """Routers, hosts and caches AS by AS, then the exchanges' switches. A MAC tells node and interface by number."""
     document = census.document
     order = [*census.router_as, *(h for a in document.ases.values() for h in a.hosts), *document.exchanges]
+    order += [cache for a in document.ases.values() for cache in a.caches]
     number = {node: position for position, node in enumerate(order, start=1)}
     ports: dict[str, list[Interface]] = {node: [] for node in order}
     for wire in all_wires:
@@ -149,6 +154,7 @@ def _nodes(
                     interfaces=tuple(ports[router]),
                     originates=_originates(census, name, router, all_wires, plan),
                     route_server=census.is_route_server(router),
+                    image=_image(document, words),
                 )
             )
         for host, host_words in asys.hosts.items():
@@ -164,9 +170,37 @@ def _nodes(
                     gateway_v6=gateways.get((host, 6)),
                 )
             )
+        for cache, cache_words in asys.caches.items():
+            found.append(
+                Node(
+                    name=cache,
+                    kind=cache_words.kind,
+                    as_name=name,
+                    asn=asys.asn,
+                    metro=asys.routers[cache_words.router].metro,
+                    interfaces=tuple(ports[cache]),
+                    gateway_v4=gateways.get((cache, 4)),
+                    gateway_v6=gateways.get((cache, 6)),
+                )
+            )
     for name, exchange in document.exchanges.items():
         found.append(Node(name=name, kind=NodeKind.SWITCH, metro=exchange.metro, interfaces=tuple(ports[name])))
     return tuple(found)
+
+
+def _caches(census: Census) -> tuple[RpkiCache, ...]:
+    return tuple(
+        RpkiCache(
+            node=name,
+            serves=tuple(asys.routers),
+            preference=words.preference,
+            refresh=words.refresh,
+            retry=words.retry,
+            expire=words.expire,
+        )
+        for asys in census.document.ases.values()
+        for name, words in asys.caches.items()
+    )
 
 
 def _gateways(all_wires: tuple[Wire, ...], plan: AddressPlan) -> dict[tuple[str, int], Address]:
@@ -177,6 +211,13 @@ def _gateways(all_wires: tuple[Wire, ...], plan: AddressPlan) -> dict[tuple[str,
         for version in (4, 6)
         if (wire.id, version) in plan.ends
     }
+
+
+def _image(document: Document, words: RouterWords) -> str:
+    """The image of a router's container: as stated, else its kind's own where the lab runs in containers."""
+    if words.image is not None:
+        return "" if words.image == NO_IMAGE else words.image
+    return f"peerlab/{words.kind.value}:{__version__}" if document.runtime is RuntimeKind.DOCKER else ""
 
 
 def _originates(

@@ -186,7 +186,10 @@ def _typed(annotation: Any) -> Any:
         value: Any = _typed(args[1])
         return Annotated[dict[str, value], BeforeValidator(_empty_for_null)]
     if origin in (typing.Union, types.UnionType):
-        return typing.Optional[_typed(next(arg for arg in args if arg is not type(None)))]  # noqa: UP045
+        inner = next(arg for arg in args if arg is not type(None))
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            return Annotated[typing.Optional[_model(inner)], BeforeValidator(_empty_for_null)]  # noqa: UP045
+        return typing.Optional[_typed(inner)]  # noqa: UP045
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return Annotated[_model(annotation), BeforeValidator(_empty_for_null)]
     return annotation

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family
+from peerlab.bgp.config import BfdConfig
 from peerlab.topology.addressing import AddressPlan
 from peerlab.topology.census import Census, is_interconnect_peering, is_route_server_peering
 from peerlab.topology.document import ConnectionWords, EndWords, SessionWords
@@ -201,6 +202,19 @@ def _session(
         md5=pair.words.md5,
         gtsm=pair.words.gtsm,
         connection=pair.connection,
+        bfd=_bfd(census, pair),
+    )
+
+
+def _bfd(census: Census, pair: Pairing) -> BfdConfig | None:
+    """As stated; Microsoft demands it of Voice, and there no route is exchanged before it is Up (spec 3.7)."""
+    words, voice = pair.words.bfd, census.is_for_voice(pair.connection)
+    if words is None:
+        return BfdConfig(strict=True) if voice else None
+    return BfdConfig(
+        interval_ms=words.interval_ms,
+        multiplier=words.multiplier,
+        strict=voice if words.strict is None else words.strict,
     )
 
 

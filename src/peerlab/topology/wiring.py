@@ -14,7 +14,7 @@ from peerlab.topology.model import LinkPurpose, Relation
 class Wire(msgspec.Struct, frozen=True, kw_only=True):
     """A wire to be. ``ends`` in addressing order: the first end gets the lower address.
 
-    ``owner`` is the AS whose space the derived addresses come from; None on a LAN port and on access wires.
+    ``owner`` is the AS whose infrastructure the derived addresses come from; None on a LAN port and on hosts' wires.
     ``path`` is where the document speaks of it.
     """
 
@@ -46,7 +46,7 @@ class _Names:
 
 
 def wires(census: Census) -> tuple[Wire, ...]:
-    """Backbone, interconnects, connections, LAN ports and access, in that order; the document must be checked."""
+    """Backbone, interconnects, connections, LAN ports, access, caches, in that order; the document must be checked."""
     names = _Names()
     return (
         *_backbone(census, names),
@@ -54,6 +54,7 @@ def wires(census: Census) -> tuple[Wire, ...]:
         *_connections(census, names),
         *_lan_ports(census, names),
         *_access(census, names),
+        *_cache_ports(census, names),
     )
 
 
@@ -149,4 +150,18 @@ def _access(census: Census, names: _Names) -> list[Wire]:
         )
         for name, asys in census.document.ases.items()
         for host, words in asys.hosts.items()
+    ]
+
+
+def _cache_ports(census: Census, names: _Names) -> list[Wire]:
+    return [
+        Wire(
+            id=names.take(cache, words.router),
+            purpose=LinkPurpose.ACCESS,
+            ends=(cache, words.router),
+            path=("ases", name, "caches", cache),
+            owner=name,
+        )
+        for name, asys in census.document.ases.items()
+        for cache, words in asys.caches.items()
     ]

@@ -9,6 +9,9 @@ from peerlab.verify import (
     deprovision,
     failover,
     link,
+    origin,
+    origin_abuse,
+    physical,
     policy,
     routing,
     security,
@@ -25,13 +28,17 @@ from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
 CATALOGUE: tuple[Check, ...] = (
+    *physical.CHECKS,
     *link.CHECKS,
     *session.CHECKS,
     *policy.CHECKS,
+    *origin_abuse.POLICY_CHECKS,
+    *origin.CHECKS,
     *validation.CHECKS,
     *routing.CHECKS,
     *failover.CHECKS,
     *security.CHECKS,
+    *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
     *telemetry_events.CHECKS,
     *telemetry_reports.CHECKS,

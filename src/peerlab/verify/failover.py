@@ -5,7 +5,7 @@ from __future__ import annotations
 from peerlab.bgp.wire import Notification
 from peerlab.evidence.events import SessionStateChanged
 from peerlab.evidence.snapshot import NodeSnapshot
-from peerlab.evidence.story import Moment, Stimulus
+from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.topology.model import LabModel
 from peerlab.verify.check import CRITICAL, MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
@@ -22,6 +22,7 @@ from peerlab.verify.failover_locations import (
     streams,
 )
 from peerlab.verify.forwarding import BGP
+from peerlab.verify.liveness import judge_one_way
 from peerlab.verify.reading import FOREVER, Trial, answered, events, node_at, snapshot, trials
 from peerlab.verify.session import no_connection
 from peerlab.verify.subject import connections, routers, session_or_none
@@ -229,6 +230,17 @@ CHECKS: tuple[Check, ...] = (
         "A connection that loses every packet with its carrier up is found within the hold time + 1 s.",
         "RFC 5880 6.8.4; RFC 4271 6.5", "the trial, 1 kHz streams", no_wire, judge_silent_failure,
         ("trial silent-failure: session, hold_time; seconds, down", "StreamMeasured silent-failure:…"),
+    ),
+    Check(
+        "FLV-06", "One-way failure", PHASE, MAJOR,
+        "Loss in one direction only is detected and cleared like a full failure.",
+        "RFC 5880; RFC 5882 4.2", "three losses on examiners' paths: both ways, and each way alone", no_connection,
+        judge_one_way,
+        ("trial path-lost: session, peer, direction, interval_ms, multiplier, hold_time; down_at_edge, down_at_peer, "
+         "routes_left, kernel_left, frames",
+         "trial path-mended: established, bfd_up, received", "SessionStateChanged at both ends",
+         "BfdStateChanged at both ends"),
+        scene=Phase.LIVENESS,
     ),
     Check(
         "FLV-09", "Graceful shutdown", PHASE, MAJOR,

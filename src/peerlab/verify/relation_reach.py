@@ -82,7 +82,8 @@ def reachable_pairs(alive: Survivors) -> frozenset[tuple[str, str, Family]]:
     for family in Family:
         knowing: dict[frozenset[str], frozenset[str]] = {}
         for target, (last, _) in hosts.items():
-            origins = frozenset(o for o in _origins(model, target, family) if alive.islands.get(o) == alive.islands[last])
+            island = alive.islands[last]
+            origins = frozenset(o for o in _origins(model, target, family) if alive.islands.get(o) == island)
             if origins not in knowing:
                 knowing[origins] = holders(alive, family, origins)
             for source, (first, _) in hosts.items():

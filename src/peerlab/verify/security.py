@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from peerlab.evidence.story import Stimulus
-from peerlab.verify.check import CRITICAL, Check
+from peerlab.evidence.story import Phase, Stimulus
+from peerlab.verify.check import CRITICAL, MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, answered
+from peerlab.verify.security_hostile import judge_families, judge_flood, judge_resources
 from peerlab.verify.session import no_connection
 from peerlab.verify.session_trials import seen_trials
 from peerlab.verify.subject import connections, owner_of, session_or_none
@@ -109,11 +110,34 @@ CHECKS: tuple[Check, ...] = (
         ("trial port-scan: answers (an address of every edge with a connection), configured_open",),
     ),
     Check(
+        "SEC-02", "Control-plane protection", PHASE, MAJOR,
+        "A flood of SYNs, ICMP and BGP messages, longer than the hold time, drops no Established session.",
+        "RFC 7454 4", "sessions with hold time 3 s on the wire, counters", no_connection, judge_flood,
+        ("trial flood: node=attacker, session, edge, hold_time, flooded; seconds, sent, received, others_down",
+         "trace: KEEPALIVE and NOTIFICATION of both sessions in the trial"),
+        scene=Phase.HOSTILE,
+    ),
+    Check(
         "SEC-05", "Leak types 1-6", PHASE, CRITICAL,
         "A leak of each RFC 7908 type is stopped at ingress or egress, with a reason.",
         "RFC 7908; RFC 9234; E3, E7-E11", "the leak and every onward announcement on the wire", no_connection,
         judge_leaks,
         ("trial leak for types 1 to 6: node=leaker, session, type, prefix, accepted_at, passed_on_to, reason",
          "trace: UPDATE on the leak's session and on every other session of its receiver"),
+    ),
+    Check(
+        "SEC-07", "Resource attacks", PHASE, MAJOR,
+        "Paths of 255 and more, 1000 communities, messages over 4096 octets, a storm, flaps: no reset, bounded memory.",
+        "NLNOG long paths/many communities; RFC 8654; RFC 7454 7", "the wire, the router's process and memory",
+        no_connection, judge_resources,
+        ("trial resource-attack: session, witness, pieces, sentinel; rss_before, rss_after, same_process, updates",
+         "trace: UPDATE of the attacker, UPDATE to the witness"),
+        scene=Phase.HOSTILE,
+    ),
+    Check(
+        "SEC-08", "Address families off by default", PHASE, MAJOR,
+        "No OPEN of a peering offers more than unicast; one that offers flowspec, VPN, EVPN is answered without them.",
+        "E12; RFC 4760 8", "OPENs", no_connection, judge_families,
+        ("trace: OPEN per connection session; where the hostile scene was played, of trial families-offered too",),
     ),
 )  # fmt: skip

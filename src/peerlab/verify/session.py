@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.wire import Open
-from peerlab.evidence.story import Moment
+from peerlab.evidence.story import Moment, Phase
 from peerlab.topology.model import ConnectionRequest, LabModel, PeeringKind, Session
-from peerlab.verify.check import CRITICAL, MAJOR, Check
+from peerlab.verify.check import CRITICAL, MAJOR, MINOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
+from peerlab.verify.liveness import judge_gate
 from peerlab.verify.reading import session_at, snapshot
 from peerlab.verify.session_agreement import judge_capabilities, judge_four_octet_as, judge_timers
+from peerlab.verify.session_hostile import (
+    judge_bad_opens,
+    judge_collisions,
+    judge_malformed,
+    judge_send_hold,
+    judge_unparseable,
+)
+from peerlab.verify.session_passage import judge_passage, no_hosts
 from peerlab.verify.session_trials import (
     judge_gtsm,
     judge_hold_expiry,
@@ -153,6 +162,13 @@ CHECKS: tuple[Check, ...] = (
         ("trial wrong-asn: node=examiner, session, asn, established", "trace: OPEN, NOTIFICATION, UPDATE in the trial"),
     ),
     Check(
+        "SES-04", "Identifier and parameter errors", PHASE, MAJOR,
+        "Identifier 0 gives 2/3, hold times of 1 and 2 s 2/6, an unknown parameter 2/4; an unknown capability nothing.",
+        "RFC 4271 6.2; RFC 5492", "OPENs made by hand and their answers on the wire", no_connection, judge_bad_opens,
+        ("trial bad-open: node=attacker, session, case, octets; answered", "trace: OPEN, NOTIFICATION, KEEPALIVE"),
+        scene=Phase.HOSTILE,
+    ),
+    Check(
         "SES-05", "Timers negotiated", PHASE, MAJOR,
         "Hold time is the least of both offers, keepalive a third of it and never faster than one a second.",
         "RFC 4271 4.2, 4.4, 10", "OPENs, session facts, KEEPALIVE spacing", no_connection, judge_timers,
@@ -164,6 +180,13 @@ CHECKS: tuple[Check, ...] = (
         "RFC 4271 6.5", "the wire during the trial", no_connection, judge_hold_expiry,
         ("trial hold-expiry: node=the end that notices, session, hold_time, seconds, routes_left",
          "trace: last message of the silent peer, NOTIFICATION"),
+    ),
+    Check(
+        "SES-07", "Collision handling", PHASE, MINOR,
+        "Two connections opened at once end in one session, that of the higher identifier; the other gets 6/7.",
+        "RFC 4271 6.8", "both connections on the wire", no_connection, judge_collisions,
+        ("trial collision: node=attacker, session; answered", "trace: SYN, OPEN, KEEPALIVE, NOTIFICATION"),
+        scene=Phase.HOSTILE,
     ),
     Check(
         "SES-08", "Capabilities", PHASE, MAJOR,
@@ -193,6 +216,34 @@ CHECKS: tuple[Check, ...] = (
          "trace: no message in the lowered trial"),
     ),
     Check(
+        "SES-12", "BFD gate", PHASE, CRITICAL,
+        "Where BFD is required no route is exchanged until BFD is Up; intervals as agreed; "
+        "AdminDown does not kill BGP.",
+        "MS voice FAQ; RFC 5880-5882", "BFD and BGP on the wire of an examiner's session", no_connection, judge_gate,
+        ("trial bfd-gate: session, peer, addresses, interval_ms, multiplier; established, held_received, "
+         "held_advertised, bfd_up, received, frames",
+         "trial bfd-admin-down: likewise; state, uptime_kept, frames",
+         "trace: UPDATEs of both ends before and after BFD is Up, no NOTIFICATION after AdminDown"),
+        scene=Phase.LIVENESS,
+    ),
+    Check(
+        "SES-13", "Malformed UPDATE tolerated", PHASE, CRITICAL,
+        "Each of 39 malformed attributes withdraws its route or is discarded, as prescribed; the session never ends.",
+        "RFC 7606 3, 7; RFC 7607; RFC 9234 5", "each UPDATE, the route behind it, and what a witness is told",
+        no_connection, judge_malformed,
+        ("trial malformed-update: node=attacker, session, witness, case, prefix, sentinel, octets; sent, stopped",
+         "trace: UPDATE and NOTIFICATION on both sessions"),
+        scene=Phase.HOSTILE,
+    ),
+    Check(
+        "SES-14", "Unparseable NLRI resets", PHASE, MAJOR,
+        "NLRI that overruns and impossible MP next hops give NOTIFICATION 3/x, and no route is made of them.",
+        "RFC 7606 5.3, 7.11", "each UPDATE, its answer, and what a witness is told", no_connection, judge_unparseable,
+        ("trial unparseable-update: node=attacker, session, witness, case, prefix, octets; sent",
+         "trace: UPDATE and NOTIFICATION on both sessions"),
+        scene=Phase.HOSTILE,
+    ),
+    Check(
         "SES-15", "Route refresh", PHASE, MAJOR,
         "A ROUTE-REFRESH makes the peer send again everything that it had announced, without a reset.",
         "RFC 2918 4; RFC 7313 4", "the wire during the trial", no_connection, judge_route_refresh,
@@ -204,5 +255,20 @@ CHECKS: tuple[Check, ...] = (
         "Configured roles form an allowed pair; a mismatch gives 2/11; strict mode rejects silence with 2/11.",
         "RFC 9234 4.2", "three trials, OPENs and NOTIFICATIONs", no_connection, judge_roles,
         ("trials role-pair, role-mismatch, role-silent: session, established", "trace: OPEN, NOTIFICATION in each"),
+    ),
+    Check(
+        "SES-17", "Send-hold and blocked peer", PHASE, MINOR,
+        "A peer that stays alive and reads nothing is dropped within the send hold time, and the log says why.",
+        "RFC 9687 4-6", "the wire and the event log", no_connection, judge_send_hold,
+        ("trial send-blocked: node=edge, session, send_hold, hold_time; stalled_at", "SessionStateChanged with reason",
+         "trace: KEEPALIVE of the peer, end of the TCP connection"),
+        scene=Phase.HOSTILE,
+    ),
+    Check(
+        "SES-18", "No stateful device, no policer", PHASE, MAJOR,
+        "Stray TCP segments and one-way flows pass between service and customer, at any rate.",
+        "MS voice/RS walkthrough", "crafted segments and a stream, both ways", no_hosts, judge_passage,
+        ("trial mid-stream: kinds, each; arrived, missed", "trial rate-test: mbps; sent, received, overflowed"),
+        scene=Phase.HOSTILE,
     ),
 )  # fmt: skip

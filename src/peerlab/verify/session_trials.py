@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 
 from peerlab.bgp.attributes import BgpRole
 from peerlab.bgp.capability import CapabilityCode
@@ -33,7 +34,7 @@ ALLOWED_PAIRS = {
 """Roles that may face each other (RFC 9234 section 4.2), again: the judge does not ask the judged."""
 
 
-def seen_trials(evidence: Evidence, docket: Docket, stimulus: Stimulus, *keys: str) -> Iterator[Trial]:
+def seen_trials(evidence: Evidence, docket: Docket, stimulus: StrEnum, *keys: str) -> Iterator[Trial]:
     """Answered trials that name a session which the trace shows without a gap; gaps are entered."""
     for trial in answered(evidence, docket, stimulus, *keys):
         if not trial.session:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from peerlab.evidence.story import Stimulus
+from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, trials
 
-_ANNOUNCING = (
+_ANNOUNCING: tuple[StrEnum, ...] = (
     Stimulus.ANNOUNCED,
     Stimulus.BAD_ADVERTISEMENT,
     Stimulus.LEAK,
@@ -15,6 +18,7 @@ _ANNOUNCING = (
     Stimulus.NEW_ANNOUNCEMENT,
     Stimulus.NO_POLICY,
     Stimulus.TIE_BREAK,
+    *OriginStimulus,
     TelemetryStimulus.ODD_ROUTES,
     TelemetryStimulus.PREFIX_CHANGED,
 )

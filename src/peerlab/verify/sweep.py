@@ -49,6 +49,8 @@ TITLES = {
     "SWP-06": "Comes back",
 }
 
+NO_HOSTS = Judgement(outcome=Outcome.NOT_APPLICABLE, summary="this lab has no two hosts to send packets between")
+
 SHOWN = 8
 """Differences that SWP-06 names; one cause shows at many places."""
 
@@ -80,7 +82,7 @@ def left_of(model: LabModel, case: Case) -> Survivors:
 
 
 def traced_pairs(model: LabModel, reachable: frozenset[tuple[str, str, Family]]) -> list[tuple[str, str, Family]]:
-    """Reachable pairs through which packets are sent: services and customers, both ways; all where there is no cloud."""
+    """Pairs through which packets are sent: services and customers, both ways; all where there is no cloud."""
     services = set(hosts(model, cloud=True))
     if not services:
         return sorted(reachable)
@@ -94,10 +96,10 @@ def judge_run(run: Run, walks: dict[tuple[str, str, Family], Walk] | None = None
     followed = walk_all(alive, run.settled) if walks is None else walks
     judged = {
         "SWP-01": _sessions(run, alive),
-        "SWP-02": _loops(run, followed),
-        "SWP-03": _black_holes(run, followed, reachable),
-        "SWP-04": _beyond(run, followed, reachable),
-        "SWP-05": _packets(run, reachable),
+        "SWP-02": _loops(run, followed) if followed else NO_HOSTS,
+        "SWP-03": _black_holes(run, followed, reachable) if followed else NO_HOSTS,
+        "SWP-04": _beyond(run, followed, reachable) if followed else NO_HOSTS,
+        "SWP-05": _packets(run, reachable) if followed else NO_HOSTS,
         "SWP-06": _comes_back(run),
     }
     own = tuple(
@@ -156,6 +158,8 @@ def _sessions(run: Run, alive: Survivors) -> Judgement:
         docket.proves(run.settled.at, "the lab", "every session came up in its turn")
     elif kept or gone:
         docket.proves(run.settled.at, "all sessions", f"{kept} ends kept, {gone} ended")
+    elif docket.is_clean:
+        return Judgement(outcome=Outcome.NOT_APPLICABLE, summary="no end of a session is left to look at")
     return docket.close(f"{gone} ends of sessions ended, {kept} were left alone")
 
 
@@ -168,10 +172,7 @@ def _loops(run: Run, walks: dict[tuple[str, str, Family], Walk]) -> Judgement:
         twice = repeated(path)
         if twice is not None:
             docket.breaks(path.at, f"{path.source} > {path.destination}", f"a packet visits {twice} twice")
-    if walks:
-        docket.proves(run.settled.at, "all kernels", f"{len(walks)} walks, {len(run.paths)} traced packets, no loop")
-    else:
-        docket.lacks("this lab has no two hosts")
+    docket.proves(run.settled.at, "all kernels", f"{len(walks)} walks, {len(run.paths)} traced packets, no loop")
     return docket.close(f"{len(walks)} walks between hosts, none loops")
 
 
@@ -185,9 +186,8 @@ def _black_holes(
             docket.lacks(f"{_name(pair)}: no walk")
         elif walk.end is not End.DELIVERED:
             docket.breaks(run.settled.at, _name(pair), f"{walk}, although what is left joins them")
-    if walks:
-        told = f"{len(reachable)} of {len(walks)} pairs are joined by what is left, all delivered"
-        docket.proves(run.settled.at, "all kernels", told)
+    told = f"{len(reachable)} of {len(walks)} pairs are joined by what is left, all delivered"
+    docket.proves(run.settled.at, "all kernels", told)
     return docket.close(f"{len(reachable)} of {len(walks)} pairs joined, all delivered")
 
 
@@ -199,8 +199,7 @@ def _beyond(
     for pair in beyond:
         steps = " > ".join(walks[pair].steps)
         docket.breaks(run.settled.at, _name(pair), f"delivered through {steps}, a way that no relation gives")
-    if walks:
-        docket.proves(run.settled.at, "all kernels", f"{len(walks) - len(reachable)} pairs are not joined")
+    docket.proves(run.settled.at, "all kernels", f"{len(walks) - len(reachable)} pairs are not joined")
     return docket.close(f"{len(walks) - len(reachable)} pairs are not joined, none gets through")
 
 

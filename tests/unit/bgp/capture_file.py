@@ -1,4 +1,4 @@
-"""Reads the TCP payloads out of pcap and pcapng files, as far as the captures beside it need."""
+"""Reads TCP and UDP payloads out of pcap and pcapng files, as far as the captures beside it need."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def _pcapng(octets: bytes) -> Iterator[tuple[int, bytes]]:
 _LINK_HEADERS = {1: 14, 101: 0, 113: 16}
 """Octets before the packet: Ethernet, raw IP, Linux's cooked capture. The last two are the Ethertype."""
 
+_VLAN = b"\x81\x00"
 _ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 
 
@@ -74,3 +75,16 @@ def payloads(name: str) -> list[Payload]:
         if body:
             found.append(Payload(source + tcp[:2], destination + tcp[2:4], body))
     return found
+
+
+def datagrams(name: str) -> Iterator[bytes]:
+    """Every UDP payload of a capture, in order."""
+    for link, frame in packets(CAPTURES / name):
+        head = _LINK_HEADERS[link]
+        while head and frame[head - 2 : head] == _VLAN:
+            head += 4
+        packet = frame[head:]
+        version = packet[0] >> 4
+        if packet[9 if version == 4 else 6] == 17:
+            at = (packet[0] & 15) * 4 if version == 4 else 40
+            yield packet[at + 8 : at + int.from_bytes(packet[at + 4 : at + 6], "big")]

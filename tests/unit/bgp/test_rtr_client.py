@@ -120,6 +120,19 @@ def test_a_new_session_id_is_met_by_a_whole_new_table_and_the_old_one_stays_unti
     assert (client.vrps, client.session) == ({TWO}, 8)
 
 
+def test_a_cache_that_refuses_the_session_is_asked_for_everything_next_time() -> None:
+    """StayRTR answers a Serial Query of an earlier session so, and never with a Cache Reset (measured)."""
+    client, _ = together(VrpTable(7, [ONE], TIMES))
+    client.disconnected(1)
+    client.connected(2)
+    client.take()
+    tell(client, ErrorReport(ErrorCode.CORRUPT_DATA, b"", "Session ID mismatch"), now=2)
+    assert (client.must_close, client.vrps) == (True, {ONE})
+    client.disconnected(3)
+    client.connected(4)
+    assert said(client.take()) == [ResetQuery()]
+
+
 def test_another_session_in_the_middle_of_one_flushes_and_closes() -> None:
     for pdu in (SerialNotify(8, 1), CacheResponse(8)):
         client, _ = together(VrpTable(7, [ONE], TIMES))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from peerlab.bgp.attributes import Address, BgpRole, Family, Origin, PathAttributes, Prefix, Segment, SegmentType
-from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.policy import DENY_ALL, Policy
 from peerlab.daemons.bird import METRIC, configuration, protocol_name
@@ -56,6 +56,12 @@ def config_of(*, router: dict[str, Any] | None = None, **settings: Any) -> Route
         ({"passive": True}, ["passive on;"], []),
         ({"md5": "plain word"}, ['password "plain word";'], []),
         ({"gtsm": True}, ["ttl security on;"], []),
+        ({}, [], ["bfd"]),
+        (
+            {"bfd": BfdConfig(interval_ms=50, multiplier=5)},
+            ["protocol bfd liveness {", "bfd { min rx interval 50 ms; min tx interval 50 ms;", "multiplier 5; };"],
+            [],
+        ),
         ({"local_role": BgpRole.RS_CLIENT}, ["local role rs_client;"], ["require roles"]),
         ({"local_role": BgpRole.PEER, "role_strict": True}, ["local role peer;", "require roles on;"], []),
         ({"max_prefix": 20}, ["receive limit 20 action disable;"], []),

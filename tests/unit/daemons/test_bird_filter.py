@@ -15,6 +15,7 @@ from peerlab.bgp.policy import (
     AsPathPrepended,
     CommunityIn,
     Condition,
+    Discard,
     FirstAsIs,
     HasOtc,
     LearnedFrom,
@@ -27,6 +28,7 @@ from peerlab.bgp.policy import (
     PrefixRange,
     Prepend,
     RemoveCommunities,
+    RemovePrivateAses,
     RpkiIs,
     SetLocalPref,
     SetMed,
@@ -84,7 +86,7 @@ EXACT = PrefixRange(Prefix("2001:db8::/32"))
             "((source = RTS_BGP && lab_source ~ [ 1 ]) || source = RTS_STATIC)",
         ),
         (HasOtc(), V4, "(defined(bgp_otc))"),
-        (RpkiIs(("invalid",)), V6, "(roa_check(vrps_v6, net, bgp_path.last) = ROA_INVALID)"),
+        (RpkiIs(("invalid",)), V6, "(roa_check(vrps_v6, net, path_origin()) = ROA_INVALID)"),
     ],
 )
 def test_a_condition_becomes_an_expression(condition: Condition, family: Family, text: str) -> None:
@@ -106,6 +108,8 @@ def test_a_condition_becomes_an_expression(condition: Condition, family: Family,
         (Prepend(64500, 2), ["bgp_path.prepend(64500);", "bgp_path.prepend(64500);"]),
         (Prepend(64500, 0), []),
         (NextHopSelf(), ["bgp_next_hop = own_address;"]),
+        (RemovePrivateAses(), ["bgp_path.delete([ 64512..65534, 4200000000..4294967294 ]);"]),
+        (Discard(), ["dest = RTD_BLACKHOLE;"]),
     ],
 )  # fmt: skip
 def test_an_action_becomes_statements(action: Action, lines: list[str]) -> None:

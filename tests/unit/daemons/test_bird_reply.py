@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from peerlab.bgp.attributes import PathAttributes, RawAttribute, Segment, SegmentType
-from peerlab.daemons.bird_reply import as_path, attributes_of, is_last, lines_of, routes, sessions
+from peerlab.daemons.bird_reply import (
+    BirdLiveness,
+    as_path,
+    attributes_of,
+    is_last,
+    lines_of,
+    liveness,
+    routes,
+    sessions,
+)
 
 ROUTES = """\
 1007-Table master4:
@@ -153,3 +162,17 @@ def test_words_that_are_no_route_are_no_empty_table(text: str) -> None:
 def test_an_attribute_that_cannot_be_read_is_told(found: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         attributes_of(found)
+
+
+def test_bfd_sessions_of_both_families_are_read() -> None:
+    told = [
+        "1020-liveness:",
+        "IP address                Interface  State      Since         Interval  Timeout",
+        "192.0.2.0                 e0         Up         1795191181.123  0.400    1.200",
+        "2001:db8::                e0         Down       1795191182.456  1.000    0.000",
+        "0000 ",
+    ]
+    assert liveness(lines_of(told)) == {
+        "192.0.2.0": BirdLiveness("Up", 400, 1200),
+        "2001:db8::": BirdLiveness("Down", 1000, 0),
+    }

@@ -336,6 +336,44 @@ class TestConversion:
         assert (peering.direct_type, peering.wanted_type) == (VOICE, None)
         assert all(c.use_for_peering_service and c.state == "Active" for c in peering.connections)
 
+    def to_voice(self, office: Office, *connections: DirectConnection, name: str = "p1") -> None:
+        """Convert a peering of these connections, every one of them, to Voice."""
+        asked = [
+            msgspec.structs.replace(c, session_address_provider=MICROSOFT, bgp_session=None) for c in connections
+        ]
+        office.do(direct(*asked, kind=VOICE, sku="Premium_Direct_Free", name=name))
+        for one in asked:
+            label = str(one.connection_identifier)
+            office.do(ApproveTypeChange(peering=name, connection=label))
+            office.do(FinishTypeChange(peering=name, connection=label))
+
+    def test_a_voice_connection_needs_bfd_from_the_moment_its_conversion_is_approved(self, office: Office) -> None:
+        self.active(office, link(), SECOND)
+        asked = [
+            msgspec.structs.replace(c, session_address_provider=MICROSOFT, bgp_session=None) for c in (link(), SECOND)
+        ]
+        office.do(direct(*asked, kind=VOICE, sku="Premium_Direct_Free"))
+        assert [office.connection(c).needs_bfd for c in ("c1", "c2")] == [False, False]
+        office.do(ApproveTypeChange(peering="p1", connection="c1"))
+        assert [office.connection(c).needs_bfd for c in ("c1", "c2")] == [True, False]
+        office.do(FinishTypeChange(peering="p1", connection="c1"))
+        office.do(RejectTypeChange(peering="p1", connection="c2", reason="agreement not signed"))
+        assert [office.connection(c).needs_bfd for c in ("c1", "c2")] == [True, False]
+
+    def test_a_second_voice_peering_at_a_place_becomes_part_of_the_first(self, office: Office) -> None:
+        self.active(office, link(), SECOND)
+        self.to_voice(office, link(), SECOND)
+        others = (link("c3", "192.168.0.4/31", "fd00::4/127"), link("c4", "192.168.0.6/31", "fd00::6/127"))
+        office.do(direct(*others, name="p2"))
+        for label in ("c3", "c4"):
+            office.turn_up(label, peering="p2")
+        self.to_voice(office, *others, name="p2")
+        ledger = office.desk.ledger
+        assert list(ledger.peerings) == ["p1"]
+        assert [(c.label, c.state, c.needs_bfd) for c in ledger.peerings["p1"].connections] == [
+            (label, "Active", True) for label in ("c1", "c2", "c3", "c4")
+        ]
+
     def legacy(self) -> LegacyRecord:
         return LegacyRecord(
             key="as64500-amsterdam",

@@ -61,3 +61,13 @@ def test_jitter_is_the_smoothed_change_of_transit_time() -> None:
         uneven.take(number, transit + number * 1_000_000, 0, number * 1_000_000)
     assert steady.report().jitter_ms == 0.0
     assert uneven.report().jitter_ms == 2.0 / 16
+
+
+def test_what_an_earlier_stream_left_in_a_queue_counts_for_nothing() -> None:
+    """A datagram that waited for a neighbour to answer comes seconds later, when the next stream listens."""
+    account = _Account(4000, listening=1_000)
+    account.take(0, 1_200, 100, 150)
+    account.take(0, 1_300, 1_100, 1_250)
+    account.take(0, 1_310, 100, 160)
+    report = account.report()
+    assert (report.stale, report.received, report.duplicated, report.gaps) == (2, 1, 0, ())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from peerlab.bgp.attributes import BgpRole, Family
+from peerlab.bgp.config import BfdConfig
 from peerlab.topology.load import load, load_text
 from peerlab.topology.model import AsRole, LabModel, NodeKind, Relation
 
@@ -221,3 +222,26 @@ def test_partners_set_the_limit_that_the_policy_page_names() -> None:
     assert plain == [2000, 500, 2000, 500]
     assert service == {400}
     assert edge == [1000, 100, 1000, 100]
+
+
+@pytest.mark.parametrize(
+    ("said", "peering_type", "bfd"),
+    [
+        ("{}", "Edge", None),
+        ("{bfd: }", "Edge", BfdConfig()),
+        ("{bfd: {interval-ms: 50, strict: true}}", "Edge", BfdConfig(interval_ms=50, strict=True)),
+        ("{}", "Voice", BfdConfig(strict=True)),
+        ("{bfd: {interval-ms: 100}}", "Voice", BfdConfig(interval_ms=100, strict=True)),
+    ],
+)
+def test_bfd_is_what_is_stated_and_voice_demands_it_strictly(said: str, peering_type: str, bfd: object) -> None:
+    text = (TOPOLOGIES / "direct.yaml").read_text()
+    for before, after in (
+        ("peer: fabrikam\n", f"peer: fabrikam\n    type: {peering_type}\n"),
+        ("[ams-edge-2, fab-ams-2]}\n", f"[ams-edge-2, fab-ams-2], session: {said}}}\n"),
+    ):
+        assert before in text
+        text = after.join(text.rsplit(before, 1))
+    model = load_text(text, "direct.yaml")
+    assert {s.bfd for s in model.sessions if s.connection == "fabrikam-amsterdam/second"} == {bfd}
+    assert {s.bfd for s in model.sessions if s.connection is None} == {None}

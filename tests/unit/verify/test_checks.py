@@ -13,8 +13,12 @@ from verify_model import bare
 from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
+from verify_rows_hostile import HOSTILE_ROWS
 from verify_rows_link import LINK_ROWS
+from verify_rows_liveness import LIVENESS_ROWS
 from verify_rows_monitoring import MONITORING_ROWS
+from verify_rows_origin import ORIGIN_ROWS
+from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
@@ -31,16 +35,20 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.finding import Finding, Outcome
 
 ROWS: tuple[Row, ...] = (
+    *PHYSICAL_ROWS,
     *LINK_ROWS,
     *SESSION_ROWS,
     *POLICY_ROWS,
+    *ORIGIN_ROWS,
     *VALIDATION_ROWS,
     *ROUTING_ROWS,
     *FAILOVER_ROWS,
+    *LIVENESS_ROWS,
     *SECURITY_ROWS,
     *TELEMETRY_ROWS,
     *MONITORING_ROWS,
     *DEPROVISION_ROWS,
+    *HOSTILE_ROWS,
 )
 
 

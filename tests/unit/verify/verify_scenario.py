@@ -7,6 +7,7 @@ announce at 11, ``under-deny`` is read at 20, ALLOW is ordered at 30, ``allowed`
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,7 @@ from peerlab.bgp.wire import (
 from peerlab.evidence.events import Event, StimulusApplied, StimulusObserved
 from peerlab.evidence.message import ConnectionStep, Gap, Message
 from peerlab.evidence.snapshot import KernelRoute, NodeSnapshot, RouteFact, Snapshot
-from peerlab.evidence.story import Moment, Stimulus
+from peerlab.evidence.story import Moment
 from peerlab.evidence.trace import Trace
 from peerlab.topology.model import LabModel
 from peerlab.verify.evidence import Evidence
@@ -113,7 +114,7 @@ class Scenario:
 
     def trial(
         self,
-        stimulus: Stimulus,
+        stimulus: StrEnum,
         node: str,
         session: str = "",
         did: dict[str, object] | None = None,
@@ -127,7 +128,7 @@ class Scenario:
             answered = ns(until if until is not None else at + 5)
             self.tell(StimulusObserved(at=answered, stimulus=stimulus, node=node, detail=saw))
 
-    def resee(self, stimulus: Stimulus, **saw: object) -> None:
+    def resee(self, stimulus: StrEnum, **saw: object) -> None:
         """Change the observed details of every trial of a stimulus; None takes a detail away."""
         hit = False
         for i, event in enumerate(self.events):
@@ -137,7 +138,7 @@ class Scenario:
                 hit = True
         assert hit, f"no answer to {stimulus} to change"
 
-    def redo(self, stimulus: Stimulus, **did: object) -> None:
+    def redo(self, stimulus: StrEnum, **did: object) -> None:
         """Change the applied details of every trial of a stimulus; None takes a detail away."""
         hit = False
         for i, event in enumerate(self.events):
@@ -147,7 +148,7 @@ class Scenario:
                 hit = True
         assert hit, f"no {stimulus} to change"
 
-    def untry(self, stimulus: Stimulus) -> None:
+    def untry(self, stimulus: StrEnum) -> None:
         """The rehearsal never tried it."""
         before = len(self.events)
         self.events = [e for e in self.events if getattr(e, "stimulus", None) != stimulus]

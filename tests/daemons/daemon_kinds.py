@@ -1,0 +1,66 @@
+"""What these tests know of each kind of router that a companion runs. A new kind is tested by adding it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from peerlab.bgp.policy import CommunityIn, Condition, HasOtc
+from peerlab.bgp.route_fact import RouteFact
+from peerlab.router.bird_driver import bird_program
+from peerlab.router.companion_child import check
+from peerlab.router.frr_process import FrrProcesses
+
+
+def _nothing(fact: RouteFact, own: bool) -> RouteFact:
+    return fact
+
+
+def _own_routes_have_a_med(fact: RouteFact, own: bool) -> RouteFact:
+    """FRR gives MED 0 to what it originates, and cannot be told not to."""
+    if not own or fact.attributes.med is not None:
+        return fact
+    return msgspec.structs.replace(fact, attributes=msgspec.structs.replace(fact.attributes, med=0))
+
+
+class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind. ``kernel_protocol``: the number of its routes in the kernel (rtnetlink(7), rtm_protocol).
+
+    ``cannot_say`` is a condition that it has no words for. ``refresh_refusal`` is what it says when it is to ask a
+    peer again, None when it can. ``differs`` makes of what the decision core announces what this daemon announces,
+    a difference that docs/daemons.md lists; its second argument tells of a route of the own AS. ``check`` has the
+    daemon itself read the files in a directory, and raises RuntimeFailure with its words.
+    """
+
+    name: str
+    kernel_protocol: int
+    cannot_say: Condition
+    refresh_refusal: str | None
+    check: Callable[[Path], None]
+    differs: Callable[[RouteFact, bool], RouteFact] = _nothing
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes a router one of this kind."""
+        return {"kind": self.name}
+
+
+BIRD = DaemonKind(
+    name="bird",
+    kernel_protocol=12,
+    cannot_say=CommunityIn(("64500:*:1",)),
+    refresh_refusal="never asks a peer",
+    check=lambda directory: check("BIRD", [bird_program(), "-p", "-c", "bird.conf"], directory / "bird.conf"),
+)
+FRR = DaemonKind(
+    name="frr",
+    kernel_protocol=186,
+    cannot_say=HasOtc(),
+    refresh_refusal=None,
+    check=lambda directory: FrrProcesses(directory).check(),
+    differs=_own_routes_have_a_med,
+)
+KINDS = (BIRD, FRR)
