@@ -32,7 +32,10 @@ MAINTENANCE = "peerlab: planned maintenance"
 
 @dataclass(frozen=True)
 class Subject:
-    """What the failures are measured on: a service, a customer, and the connections that carry it, primary first."""
+    """What the failures are measured on: a service, customers, and the connections that carry them, primary first.
+
+    One of the first two customers has the internet as its backup where there is such a one: FLV-03 is about its streams.
+    """
 
     service: str
     customers: tuple[str, ...]
@@ -53,10 +56,12 @@ def subject_of(rehearsal: Rehearsal) -> Subject | None:
         return Subject(services[0], tuple(customers), primary, tuple(pair for pair in every if pair not in primary))
     provider, metro = model.services[0].provider_as, model.services[0].primary_metro
     owners = {service.customer_as for service in model.services if service.provider_as == provider}
-    hosts = tuple(n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners)
+    hosts = [n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners]
+    kept = {s.customer_as for s in model.services if s.backup_metro is not None}
+    hosts[1:] = sorted(hosts[1:], key=lambda name: model.node(name).as_name in kept)
     primary = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro == metro)
     backup = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro != metro)
-    return Subject(services[0], hosts or tuple(customers), primary, backup)
+    return Subject(services[0], tuple(hosts or customers), primary, backup)
 
 
 def links_of(rehearsal: Rehearsal, pairs: Iterable[tuple[PeeringRequest, ConnectionRequest]]) -> list[Link]:

@@ -92,6 +92,25 @@ def _losing(name: str, lost: int) -> object:
     return change
 
 
+def _dying(name: str, before: float) -> object:
+    """The streams of a name receive nothing any more so many seconds before their end; what was lost fits any budget."""
+
+    def change(s: Scenario) -> None:
+        hit = [e for e in s.events if isinstance(e, StreamMeasured) and e.name.startswith(f"{name}:")]
+        assert hit
+        for event in hit:
+            s.amend(StreamMeasured, {"name": event.name}, last=event.ended - round(before * 1e9))
+
+    return change
+
+
+def _elsewhere(s: Scenario) -> None:
+    """The streams ran to hosts of another prefix than the one whose backup is the internet."""
+    for family in Family:
+        name = f"private-lost:host-svc>{CUSTOMER_HOST}:{family.value}"
+        s.amend(StreamMeasured, {"name": name}, family="ipv6")
+
+
 def _without(name: str) -> object:
     def change(s: Scenario) -> None:
         kept = [e for e in s.events if not (isinstance(e, StreamMeasured) and e.name.startswith(f"{name}:"))]
@@ -137,6 +156,7 @@ LOCATION_ROWS = (
             "a packet leaves the metro": _traced("local-link-lost", "sin1", "lon1", "isp2", "cust", "host-cust"),  # type: ignore[dict-item]
             "too much is lost": _losing("local-link-lost", 1500),  # type: ignore[dict-item]
             "nothing arrives": _losing("local-link-lost", 10_000),  # type: ignore[dict-item]
+            "a stream dies": _dying("local-link-lost", 0.6),  # type: ignore[dict-item]
         },
         lacks={
             "no link was down": lambda s: s.forget(FaultInjected, at=ns(155.0)),
@@ -174,11 +194,17 @@ LOCATION_ROWS = (
             ),  # type: ignore[dict-item]
             "does not come back": _like(Moment.RESTORED, Moment.PRIVATE_LOST),  # type: ignore[dict-item]
             "too much is lost": _losing("private-lost", 3500),  # type: ignore[dict-item]
+            "a stream dies within its budget": _dying("private-lost", 0.9),  # type: ignore[dict-item]
         },
         lacks={
             "one session was still up": _one_session_up,
             "not read": lambda s: s.snapshots.pop(Moment.PRIVATE_LOST),
             "the return was not read": lambda s: s.snapshots.pop(Moment.RESTORED),
+            "no stream to its prefix": _elsewhere,
+            "nobody wrote down when the last packet came": lambda s: [
+                s.amend(StreamMeasured, {"name": f"private-lost:host-svc>{CUSTOMER_HOST}:{f.value}"}, last=0)
+                for f in Family
+            ],
         },
     ),
     Row(
