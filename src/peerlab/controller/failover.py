@@ -34,7 +34,7 @@ MAINTENANCE = "peerlab: planned maintenance"
 class Subject:
     """What the failures are measured on: a service, customers, and the connections that carry them, primary first.
 
-    One of the first two customers has the internet as its backup where there is such a one: FLV-03 is about its streams.
+    One of the first two customers has the internet as its backup where there is such a one, for FLV-03.
     """
 
     service: str

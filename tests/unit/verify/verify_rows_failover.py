@@ -93,7 +93,7 @@ def _losing(name: str, lost: int) -> object:
 
 
 def _dying(name: str, before: float) -> object:
-    """The streams of a name receive nothing any more so many seconds before their end; what was lost fits any budget."""
+    """The streams of a name receive nothing in so many seconds before their end; what was lost fits any budget."""
 
     def change(s: Scenario) -> None:
         hit = [e for e in s.events if isinstance(e, StreamMeasured) and e.name.startswith(f"{name}:")]
