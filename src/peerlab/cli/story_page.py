@@ -14,6 +14,7 @@ from peerlab.evidence.story_hostile import HostileStimulus
 from peerlab.evidence.story_liveness import LivenessStimulus
 from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_quarantine import QuarantineStimulus
+from peerlab.evidence.story_restart import RestartStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 
 STIMULI: tuple[type[StrEnum], ...] = (
@@ -22,6 +23,7 @@ STIMULI: tuple[type[StrEnum], ...] = (
     HostileStimulus,
     OriginStimulus,
     LivenessStimulus,
+    RestartStimulus,
     TelemetryStimulus,
 )
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""

@@ -24,6 +24,7 @@ from peerlab.verify.failover_locations import (
 from peerlab.verify.forwarding import BGP
 from peerlab.verify.liveness import judge_one_way
 from peerlab.verify.reading import FOREVER, Trial, answered, events, node_at, snapshot, trials
+from peerlab.verify.route_server_loss import judge_route_server_loss, no_second_server
 from peerlab.verify.session import no_connection
 from peerlab.verify.subject import connections, routers, session_or_none
 from peerlab.verify.wire import announcements, decoded, hex_of, routes, watched
@@ -255,6 +256,16 @@ CHECKS: tuple[Check, ...] = (
         "RFC 4271 9.2; RFC 7747 5.6", "every RIB and kernel", no_connection, judge_withdrawal,
         ("trial withdrawal: node=origin, prefix; left_at", "trace: the withdrawal",
          "snapshots allowed (who held it), withdrawn: all RIBs and kernels"),
+    ),
+    Check(
+        "FLV-11", "Route-server loss", PHASE, MAJOR,
+        "One route server lost loses no packet; without any of them a bilateral session or transit takes over.",
+        "RFC 7948 4.4", "best routes of an edge, traced paths, 1 kHz streams", no_second_server,
+        judge_route_server_loss,
+        ("trial route-server-lost: node=the route server, servers, edge, best, stream; down, best",
+         "ProcessExited of the route server", "SessionStateChanged at its clients",
+         "PathTraced name=STREAM", "StreamMeasured STREAM:…"),
+        scene=Phase.RESTART,
     ),
     Check(
         "FLV-12", "Failure isolation", PHASE, CRITICAL,
