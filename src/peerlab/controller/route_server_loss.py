@@ -15,6 +15,9 @@ from peerlab.evidence.story_restart import RestartStimulus
 from peerlab.topology.model import Node
 from peerlab.verify.subject import within
 
+WATCHED = 0.5
+"""Seconds that streams run on after the last route has settled, the dead server's session watched meanwhile."""
+
 HOSTS = 2
 """Customers that streams run to and from."""
 
@@ -46,16 +49,18 @@ async def lose_route_servers(rehearsal: Rehearsal) -> None:
 async def _exchange(rehearsal: Rehearsal) -> Exchange | None:
     """Two route servers and a customer that the cloud reaches by them; None where the lab has no such thing."""
     model = rehearsal.model
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for _, connection in connections(rehearsal):
         for session in sessions_of(rehearsal, connection):
             for end in (session.left, session.right):
                 if model.node(end.node).route_server:
-                    found[end.node] = session.other(end.node).node
+                    found.setdefault(end.node, []).append(session.other(end.node).node)
     services = service_hosts(rehearsal)
     if len(found) < 2 or not services:
         return None
-    edge = next(iter(found.values()))
+    edge = next((one for one in next(iter(found.values())) if all(one in edges for edges in found.values())), None)
+    if edge is None:
+        return None
     by_them = [p for p, session in (await _best(rehearsal, edge)).items() if _is_server(rehearsal, edge, session)]
     behind = [
         host
@@ -91,6 +96,8 @@ async def _lose(rehearsal: Rehearsal, exchange: Exchange, server: Node, dead: li
         for prefix, session in (await _best(rehearsal, exchange.edge)).items()
         if any(within(_address(rehearsal, c, f), prefix) for c in exchange.customers for f in Family)
     }
+    watched = await lab.router(exchange.edge)
+    lost = next(s.id for s in model.sessions_of(server.name) if s.other(server.name).node == exchange.edge)
     async with probing.streams(lab, probing.stream_plans(stream, pairs, Family)):
         lab.record(
             StimulusApplied(
@@ -110,6 +117,7 @@ async def _lose(rehearsal: Rehearsal, exchange: Exchange, server: Node, dead: li
         await lab.wait_quiet(alive)
         after = await _best(rehearsal, exchange.edge)
         await asyncio.gather(*(probing.trace(lab, stream, one, other, f) for one, other in pairs for f in Family))
+        down = down and not await watched.wait("established", WATCHED, session=lost)
         lab.record(
             StimulusObserved(
                 at=now_ns(),

@@ -16,6 +16,9 @@ from peerlab.verify.relation_reach import reachable_pairs
 from peerlab.verify.subject import connection_sessions, session_or_none
 from peerlab.verify.survivor import survivors
 
+WATCHED = 0.3
+"""Seconds that a stream has to run after the process was killed: less shows nothing."""
+
 Pairs = frozenset[tuple[str, str, Family]]
 
 
@@ -57,6 +60,9 @@ def judge_route_server_loss(evidence: Evidence) -> Judgement:
             continue
         all_gone = servers >= every
         stages.add(all_gone)
+        for one in streams(evidence, docket, name):
+            if one.ended - trial.at < WATCHED * 1e9:
+                docket.lacks(f"stream {one.name} ran for less than {WATCHED:g} s after the loss")
         _judge_routes(evidence, docket, trial, servers, all_gone)
         if all_gone:
             taken_over += within_budget(evidence, docket, name, INTERNET_BUDGET, has_other_way)
