@@ -69,6 +69,19 @@ def isolated(s: Scenario) -> None:
     s.notify("x-iso", "ams1", 3, 1, 301.0, receiver="exam")
 
 
+def loaded(s: Scenario) -> None:
+    """8 Mbit/s run on w1; from 155 on, when it is lost, on w2."""
+    did: dict[str, object] = {
+        "trial": "local-link-lost",
+        "offered_mbps": 8.0,
+        "scale": 1000,
+        "bandwidth_mbps": {"w1": 10_000, "w2": 10_000, "w3": 10_000},
+        "carried_mbps": {"w1": 8.1, "w2": 0.0, "w3": 0.0},
+    }
+    saw: dict[str, object] = {"trial": "local-link-lost", "carried_mbps": {"w1": 0.0, "w2": 8.1, "w3": 0.0}}
+    s.trial(Stimulus.SURVIVOR_LOAD, "host-svc", "", did, saw, at=154.0, until=162.0)
+
+
 def _traced(moment: str, source: str, *nodes: str) -> object:
     hops = tuple(f"192.0.2.{100 + i}" for i in range(len(nodes)))
     return lambda s: s.amend(PathTraced, {"name": moment, "source": source, "family": "ipv4"}, nodes=nodes, hops=hops)
@@ -291,4 +304,30 @@ TRIAL_ROWS = (
     ),
 )
 
-FAILOVER_ROWS = (*LOCATION_ROWS, *TRIAL_ROWS)
+CAPACITY_ROWS = (
+    Row(
+        "FLV-13",
+        loaded,
+        breaks={
+            "a survivor is slower": lambda s: s.redo(
+                Stimulus.SURVIVOR_LOAD, bandwidth_mbps={"w1": 20_000, "w2": 8_000, "w3": 8_000}
+            ),
+            "the load goes elsewhere": lambda s: s.resee(
+                Stimulus.SURVIVOR_LOAD, carried_mbps={"w1": 0.0, "w2": 1.0, "w3": 0.0}
+            ),
+        },
+        lacks={
+            "never tried": lambda s: s.untry(Stimulus.SURVIVOR_LOAD),
+            "no link was lost": lambda s: s.forget(FaultInjected, at=ns(155.0)),
+            "no load on the counters": lambda s: s.redo(
+                Stimulus.SURVIVOR_LOAD, carried_mbps={"w1": 0.1, "w2": 0.1, "w3": 0.0}
+            ),
+            "the lost link carried nothing": lambda s: s.redo(
+                Stimulus.SURVIVOR_LOAD, carried_mbps={"w1": 0.1, "w2": 8.1, "w3": 0.0}
+            ),
+            "a connection was not counted": lambda s: s.resee(Stimulus.SURVIVOR_LOAD, carried_mbps={"w2": 8.1}),
+        },
+    ),
+)
+
+FAILOVER_ROWS = (*LOCATION_ROWS, *TRIAL_ROWS, *CAPACITY_ROWS)
