@@ -332,8 +332,8 @@ def test_a_good_request_with_something_wrong_in_it(asked: tuple[str, str, Any]) 
                          LONG_ASN,
                          "api-version=2025-05-01&peeringLocation=Amsterdam&kind=Direct&asn=٣"]),
     ),
-    path=st.sampled_from([f"{S}/peerAsns", f"{S}/legacyPeerings", f"{G}/peerings", f"{G}/peerings/p1",
-                          "/operator/v1/desk", "/x", "/", "//", "/metrics", f"{G}/peerings/p1/receivedRoutes", f"{S}/peerAsns/\ufffd"]),
+    path=st.sampled_from([f"{S}/peerAsns", f"{S}/legacyPeerings", f"{G}/peerings", f"{G}/peerings/p1", "/x", "/", "//",
+                          "/operator/v1/desk", "/metrics", f"{G}/peerings/p1/receivedRoutes", f"{S}/peerAsns/\ufffd"]),
     method=st.sampled_from(["GET", "PUT", "DELETE", "PATCH", "POST", "HEAD", "OPTIONS", "TRACE", "BREW"]),
 )  # fmt: skip
 @example({}, LONG_ASN, f"{S}/legacyPeerings", "GET")
