@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from peerlab.api.arm_body import body_of
-from peerlab.api.arm_paging import by_key, page_of, query, required
+from peerlab.api.arm_paging import by_key, cut, paged, query, required
 from peerlab.api.arm_protocol import answer
 from peerlab.controller.office import Office
 from peerlab.controller.probe_monitor import ip_version, prefixes_to_accesslist
@@ -51,8 +51,8 @@ def peerings(office: Office) -> APIRouter:
         return [_with_access_lists(office, peering_resource(record, states)) for record in records]
 
     async def listed(request: Request, records: list[PeeringRecord]) -> Response:
-        resources = await published(*records)
-        return page_of(request, by_key({r.key: one for r, one in zip(records, resources, strict=True)}))
+        page, link = cut(request, by_key({record.key: record for record in records}))
+        return paged(await published(*(record for _, record in page)), link)
 
     @router.get(SUBSCRIPTION + "/peerings")
     async def list_peerings_of_subscription(subscription: str, request: Request) -> Response:
@@ -130,6 +130,8 @@ def peerings(office: Office) -> APIRouter:
 
 def _with_access_lists(office: Office, peering: Peering) -> Peering:
     """Every connectivity probe says from which prefixes it comes."""
+    if not peering.properties.connectivity_probes:
+        return peering
     probes = tuple(
         msgspec.structs.replace(
             probe,

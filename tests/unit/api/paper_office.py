@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,26 @@ class PaperOffice:
         await self.office.close()
 
     async def call(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        before_body: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[int, Any]:
-        """One request past all sockets: status and JSON."""
+        """One request past all sockets: status and JSON. ``before_body`` is awaited before any of the body comes."""
         octets = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
-        status, whole = await self.exchange(method, path, octets, headers or {})
+        status, whole = await self.exchange(method, path, octets, headers or {}, before_body)
         return status, msgspec.json.decode(whole) if whole else None
 
-    async def exchange(self, method: str, path: str, octets: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        octets: bytes,
+        headers: Mapping[str, str],
+        before_body: Callable[[], Awaitable[None]] | None = None,
+    ) -> tuple[int, bytes]:
         """One request as octets, one answer as octets."""
         path, _, query = path.partition("?")
         scope = Scope.OPERATOR if path.startswith("/operator/") else Scope.ARM
@@ -87,6 +99,8 @@ class PaperOffice:
         answered: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
+            if before_body is not None and incoming:
+                await before_body()
             return incoming.pop() if incoming else {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
