@@ -20,7 +20,7 @@ from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.origin_validation import digest
 from peerlab.daemons.openbgpd_reply import DEFAULT_LOCAL_PREF, OpenBgpdSession, routes, sessions
 from peerlab.daemons.shown_route import ShownRoute
-from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
+from peerlab.errors import RuntimeFailure, TimedOut
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.companion_driver import Shown, Watching

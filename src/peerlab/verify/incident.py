@@ -5,6 +5,7 @@ from __future__ import annotations
 from peerlab.evidence.events import PrefixEventRaised
 from peerlab.evidence.story import Phase
 from peerlab.evidence.story_incident import GUARDED, OPEN, Control, Hijack, IncidentStimulus, Spoof
+from peerlab.topology.model import LabModel, NodeKind
 from peerlab.verify.check import CRITICAL, MAJOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
@@ -12,7 +13,6 @@ from peerlab.verify.origin import announced, family_of, require
 from peerlab.verify.reading import SECOND, Trial, answered, events
 from peerlab.verify.session import no_connection
 from peerlab.verify.session_trials import seen_trials
-from peerlab.topology.model import LabModel, NodeKind
 from peerlab.verify.subject import connection_sessions, service_prefixes
 from peerlab.verify.wire import routes, watched
 
