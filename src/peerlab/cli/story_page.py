@@ -15,6 +15,7 @@ from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.evidence.story_liveness import LivenessStimulus
 from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_quarantine import QuarantineStimulus
+from peerlab.evidence.story_restart import RestartStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 
 STIMULI: tuple[type[StrEnum], ...] = (
@@ -24,6 +25,7 @@ STIMULI: tuple[type[StrEnum], ...] = (
     OriginStimulus,
     IncidentStimulus,
     LivenessStimulus,
+    RestartStimulus,
     TelemetryStimulus,
 )
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""

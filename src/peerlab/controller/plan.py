@@ -15,7 +15,7 @@ import msgspec
 from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.rtr_config import RtrServer
-from peerlab.daemons.kinds import daemon_of, refuse_what_cannot_be_said
+from peerlab.daemons.kinds import daemon_of, refuse_bfd, refuse_what_cannot_be_said
 from peerlab.daemons.rpki import servers_of
 from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, NodeKind, Session
@@ -244,6 +244,8 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
             if kinds[end.node] is NodeKind.EXABGP:
                 continue
             wanted = ends.get((end.node, session.id))
+            if (session.bfd if wanted is None else wanted.bfd) is not None:
+                refuse_bfd(kinds[end.node], session.id)
             policies = [model.policies[name] for name in (end.import_policy, end.export_policy)]
             for policy in policies if wanted is None else (wanted.import_policy, wanted.export_policy):
                 refuse_what_cannot_be_said(kinds[end.node], policy, session.family)

@@ -14,6 +14,7 @@ from peerlab.controller import (
     peering_service,
     policy_stimulus,
     quarantine,
+    restart,
     telemetry,
     turn_up,
 )
@@ -64,6 +65,13 @@ SCENES: tuple[Scene, ...] = (
         conformance=True,
     ),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
+    Scene(
+        Phase.RESTART,
+        restart.restart,
+        (Phase.ALLOW,),
+        "route servers and routers end and come back while packets run",
+        conformance=True,
+    ),
     Scene(
         Phase.TELEMETRY,
         telemetry.telemetry,

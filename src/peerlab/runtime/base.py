@@ -225,7 +225,8 @@ class ProcessObservation(msgspec.Struct, frozen=True):
 class Impairment(msgspec.Struct, frozen=True):
     """What is wrong with one direction of a wire. ``out`` is what the node sends, ``in`` what it receives.
 
-    ``means`` says how it is done ("netem", "nft egress", "tbf"); the runtime fills it in.
+    Each packet is late by ``delay_ms`` give or take up to ``jitter_ms``. ``means`` says how it is done ("netem",
+    "nft egress", "tbf", "nfqueue") and ``dropped`` how many packets a full "nfqueue" has lost; both are the runtime's.
     """
 
     node: str
@@ -235,6 +236,8 @@ class Impairment(msgspec.Struct, frozen=True):
     delay_ms: float = 0.0
     rate_kbit: int = 0
     means: str = ""
+    jitter_ms: float = 0.0
+    dropped: int = 0
 
 
 class RuntimeState(msgspec.Struct, frozen=True):

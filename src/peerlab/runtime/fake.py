@@ -39,7 +39,7 @@ from peerlab.runtime.base import (
     check_names,
     derived_mac,
 )
-from peerlab.runtime.impairment import NETEM_WANTED, check
+from peerlab.runtime.impairment import check
 
 __all__ = ["FakeRuntime", "FakeTask"]
 
@@ -396,13 +396,11 @@ class FakeRuntime:
             self._down.add((node, interface))
 
     async def impair(self, impairment: Impairment) -> Impairment:
-        """Remembers an impairment; delay is Unsupported, as on a kernel without netem."""
+        """Remembers an impairment."""
         check(impairment)
         end = self._sender(impairment.node, impairment.interface, impairment.direction)
         self._impairments.pop(end, None)
-        if impairment.delay_ms:
-            raise Unsupported(NETEM_WANTED)
-        if not (impairment.loss_percent or impairment.rate_kbit):
+        if not (impairment.loss_percent or impairment.delay_ms or impairment.rate_kbit):
             return impairment
         self._impairments[end] = msgspec.structs.replace(impairment, means="fake")
         return self._impairments[end]

@@ -21,6 +21,7 @@ from verify_rows_monitoring import MONITORING_ROWS
 from verify_rows_origin import ORIGIN_ROWS
 from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
+from verify_rows_restart import RESTART_ROWS
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
 from verify_rows_session import SESSION_ROWS
@@ -45,6 +46,7 @@ ROWS: tuple[Row, ...] = (
     *ROUTING_ROWS,
     *FAILOVER_ROWS,
     *LIVENESS_ROWS,
+    *RESTART_ROWS,
     *SECURITY_ROWS,
     *INCIDENT_ROWS,
     *TELEMETRY_ROWS,

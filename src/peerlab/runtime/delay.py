@@ -1,0 +1,121 @@
+"""Delay without netem, the supervisor's side: who is delayed, by which rules, and the process that does it.
+
+A direction is delayed at its receiving end, before the packet is routed or delivered, so what a node receives and what
+it forwards are both late. Held back are IPv4 and IPv6, neighbour discovery with it; ARP only on its way into a switch,
+whose ports delay every frame. A tap or probe that reads frames from the wire itself sees them before the delay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from peerlab.errors import RefusedError, Unsupported
+from peerlab.runtime import nfqueue, shaping
+from peerlab.runtime.base import Impairment
+from peerlab.runtime.delay_line import DelayWord
+from peerlab.runtime.fabric import Node
+from peerlab.runtime.framing import Channel
+from peerlab.runtime.kernel import in_namespace
+from peerlab.runtime.netlink import Netlink, NetlinkRefused
+
+__all__ = ["DELAY_WANTED", "DelayBank"]
+
+NETLINK_NETFILTER = 12
+DELAY_WANTED = (
+    "delay needs netem (`modprobe sch_netem`, on Debian and Ubuntu in the package linux-modules-extra) or nftables "
+    "with a packet queue (`modprobe nft_queue`, or nft_compat with xt_NFQUEUE); this kernel has neither. Leave the "
+    "delay out: loss and rate work without"
+)
+_HIGHEST_QUEUE = 0xFFFF
+_TABLE_OF_QUEUES = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
+
+
+class DelayBank:
+    """All directions that are delayed this way. ``start`` forks a delay line and gives our end of its conversation."""
+
+    def __init__(self, start: Callable[[], Channel]) -> None:
+        self._start = start
+        self._means: nfqueue.Means | None = None
+        self.channel: Channel | None = None
+        self._delayed: dict[Node, set[int]] = {}
+
+    def put(self, node: Node, interface: str, wanted: Impairment) -> None:
+        """Delays what comes in at an interface. Raises `Unsupported` when this kernel cannot."""
+        index = node.interface(interface).index
+        where = f"{node.spec.name}/{interface}"
+        if index > _HIGHEST_QUEUE:
+            raise RefusedError("TooManyInterfaces", f"{where} is beyond the 65535 interfaces that can have a delay")
+        delayed = self._delayed.setdefault(node, set())
+        try:
+            reader = in_namespace(node.descriptor, lambda: _reader(index, where))
+        except (OSError, NetlinkRefused) as failure:
+            raise Unsupported(f"{DELAY_WANTED} ({failure})") from failure
+        try:
+            self._rule(node, delayed | {index}, where)
+        except BaseException:
+            os.close(reader)
+            raise
+        delayed.add(index)
+        if self.channel is None:
+            self.channel = self._start()
+        self._say(DelayWord(index, round(wanted.delay_ms * 1e6), round(wanted.jitter_ms * 1e6)), [reader])
+
+    def take(self, node: Node, interface: str) -> None:
+        """Ends the delay of what comes in at an interface; there may be none. What waits goes on at once."""
+        index = node.interface(interface).index
+        delayed = self._delayed.get(node, set())
+        if index not in delayed:
+            return
+        delayed.discard(index)
+        if not delayed:
+            del self._delayed[node]
+        self._rule(node, delayed, f"{node.spec.name}/{interface}")
+        self._say(DelayWord(index, ended=True), [])
+
+    def dropped(self, node: Node, interface: str) -> int:
+        """Packets that the full queue of a delayed interface had to drop."""
+        table = in_namespace(node.descriptor, _TABLE_OF_QUEUES.read_text)
+        return nfqueue.dropped(table).get(node.interface(interface).index, 0)
+
+    def lose(self) -> None:
+        """The delay line is gone: no packet is delayed any more, and the rules go too."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        gone, self._delayed = self._delayed, {}
+        for node in gone:
+            self._rule(node, set(), node.spec.name)
+
+    def _say(self, word: DelayWord, descriptors: list[int]) -> None:
+        if self.channel is None:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        else:
+            self.channel.queue(msgspec.json.encode(word), descriptors)
+
+    def _rule(self, node: Node, indices: set[int], where: str) -> None:
+        bridged = node.spec.kind == "switch"
+        complaint: Exception | None = None
+        for means in (self._means,) if self._means else nfqueue.MEANS:
+            requests = nfqueue.queue_rules(indices, bridged, means, where)
+            try:
+                with in_namespace(node.descriptor, lambda: Netlink(NETLINK_NETFILTER)) as netlink:
+                    shaping.commit(netlink, requests)
+            except (OSError, NetlinkRefused) as failure:
+                complaint = failure
+            else:
+                self._means = means if indices else self._means
+                return
+        raise Unsupported(f"{DELAY_WANTED} ({complaint})") from complaint
+
+
+def _reader(index: int, where: str) -> int:
+    """A socket that reads the queue of that number in the namespace of the calling thread."""
+    with Netlink(NETLINK_NETFILTER) as netlink:
+        netlink.transact([nfqueue.binding(index, where)])
+        netlink.enlarge(nfqueue.RECEIVE_BYTES)
+        return os.dup(netlink.socket.fileno())
