@@ -23,8 +23,9 @@ SHOWN = 3
 @click.option("--list", "listing", is_flag=True, help="Every incident, and why those that are not staged are not.")
 @json_option
 def incident(identifier: str | None, lab: str | None, listing: bool, as_json: bool) -> int:
-    """Play an incident of the past on a running lab: who announced what, what stops it, what is told.
+    """Play an incident of the past on a running lab.
 
+    Who announced what, what stops it here, what is told of it, and how soon.
     E1 to E16 are incidents, L1 to L6 the leak types of RFC 7908. The lab's own ASes play the roles with the lab's own
     prefixes. Everything is taken back. Exit codes: 0 it was stopped and told, 1 it was not, 2 nothing could be said.
 

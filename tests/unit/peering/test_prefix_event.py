@@ -13,12 +13,11 @@ from peerlab.peering.enums import EventLevel, PrefixEventType
 from peerlab.peering.ledger import Ledger
 from peerlab.peering.prefix_event import (
     LEVELS,
-    more_specifics,
-    LEVELS,
     Alarm,
     PrefixEvent,
     Watched,
     events_of,
+    more_specifics,
     path_event,
     paths_of,
     watched_of,
