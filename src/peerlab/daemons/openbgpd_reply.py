@@ -14,7 +14,7 @@ import msgspec
 
 from peerlab.bgp.attributes import Address, Aggregator, Origin, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.bgp.communities import WELL_KNOWN
-from peerlab.daemons.openbgpd_filter import DISCARDED, MARK
+from peerlab.daemons.openbgpd_filter import DISCARDED, MARK, MED_SET
 from peerlab.daemons.shown_route import ShownRoute
 
 DEFAULT_LOCAL_PREF = 100
@@ -86,6 +86,7 @@ def _route(one: Mapping[str, Any]) -> ShownRoute:
             best=one.get("best", False),
             age=one["last_update_sec"],
             discarded=DISCARDED in marks,
+            med_is_set=MED_SET in marks,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"OpenBGPD shows a route in words that cannot be read ({error!r}): {one}") from error
