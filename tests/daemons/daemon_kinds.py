@@ -45,7 +45,7 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     peer again, None when it can. ``differs`` makes of what the decision core announces what this daemon announces,
     a difference that docs/daemons.md lists; its second argument tells of a route of the own AS. ``shows`` makes of
     what the decision core holds what this daemon shows. ``check`` has the daemon itself read the files in a directory,
-    and raises RuntimeFailure with its words. The rest are things that not every daemon can: listen where there is an
+    and raises RuntimeFailure with its words. ``may_fail`` are checks that rightly fail at times. The rest are things that not every daemon can: listen where there is an
     MD5 key, originate a route with a path, ask an RPKI cache, speak of extended messages, hear of interior costs,
     leave a path that ends in a set without an origin.
     """
@@ -57,6 +57,7 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     check: Callable[[Path], None]
     differs: Callable[[RouteFact, bool], RouteFact] = _nothing
     shows: Callable[[RouteFact], RouteFact] = _as_shown
+    may_fail: frozenset[str] = frozenset()
     listens_with_md5: bool = True
     originates_paths: bool = True
     has_caches: bool = True
@@ -92,6 +93,7 @@ OPENBGPD = DaemonKind(
     refresh_refusal=None,
     check=lambda directory: OpenBgpdProcess(directory).check(),
     shows=_without_med_0,
+    may_fail=frozenset({"SES-05"}),
     listens_with_md5=False,
     originates_paths=False,
     has_caches=False,

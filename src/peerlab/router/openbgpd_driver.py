@@ -21,6 +21,7 @@ from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import digest
 from peerlab.bgp.policy import LearnedFrom
 from peerlab.bgp.policy_engine import evaluate
+from peerlab.daemons.bmp import as_received
 from peerlab.daemons.openbgpd_dump import ends_of_rib, file_name, is_kept
 from peerlab.daemons.openbgpd_reply import DEFAULT_LOCAL_PREF, OpenBgpdSession, routes, sessions
 from peerlab.daemons.shown_route import ShownRoute
@@ -206,11 +207,11 @@ class OpenBgpdDriver:
             found = [one for one in found if prefix in (None, one.prefix)]
         if self._kernel is not None:
             self._kernel.settle()
-        return found
+        return [self._not_reflected_yet(one) for one in found]
 
     def received(self, peer: PeerConfig, prefix: Prefix | None) -> list[ShownRoute]:
         """Adj-RIB-In."""
-        return self._of_peer(peer, "in", prefix)
+        return [self._not_reflected_yet(one) for one in self._of_peer(peer, "in", prefix)]
 
     def sent(self, peer: PeerConfig, prefix: Prefix | None) -> list[ShownRoute]:
         """Adj-RIB-Out. It shows a received MED there that it does not tell another AS, unless it is transparent."""
@@ -219,6 +220,12 @@ class OpenBgpdDriver:
             return found
         best = {route.prefix: route for route in self.chosen(peer.family, prefix) if route.best}
         return [self._with_told_med(peer, one, best.get(one.prefix)) for one in found]
+
+    def _not_reflected_yet(self, route: ShownRoute) -> ShownRoute:
+        """A reflector's marks OpenBGPD puts on a route when it comes, and not when it goes (RFC 4456 section 8)."""
+        config = self._companion.config
+        cluster = config.cluster_id or config.router_id
+        return msgspec.structs.replace(route, attributes=as_received(route.attributes, None, cluster))
 
     def _with_told_med(self, peer: PeerConfig, sent: ShownRoute, chosen: ShownRoute | None) -> ShownRoute:
         med: int | None = sent.attributes.med or 0
