@@ -9,6 +9,8 @@ from collections import ChainMap
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_interface, ip_network
 
+import msgspec
+
 from peerlab.bgp.attributes import BgpRole, Family, Prefix
 from peerlab.daemons.frr_policy_reading import WORDS, FrrPolicies
 from peerlab.errors import InputError, Problem
@@ -201,7 +203,8 @@ class _Reader:
 
     def _neighbour(self, who: str) -> NeighbourReading | None:
         own = self._said.get(who, {})
-        group = next((w[0] for w in self._of_families(who, "peer-group") if w), None) or (own.get("peer-group") or ("",))[0]
+        groups = [own.get("peer-group", ()), *self._of_families(who, "peer-group")]
+        group = next((words[0] for words in groups if words), "")
         said = ChainMap(own, self._said.get(group, {}))
         asn, internal = self._remote(said.get("remote-as", ()))
         line = self._lines[who]
@@ -219,7 +222,7 @@ class _Reader:
             way: {f: self._policy(of[f], f, way, internal) for f in carries} for way in ("in", "out")
         }
         if "default-originate" in of[family or Family.IPV4]:
-            policies["out"] = {f: PolicyReading(reach=p.reach, default=True, names=p.names) for f, p in policies["out"].items()}
+            policies["out"] = {f: msgspec.structs.replace(p, default=True) for f, p in policies["out"].items()}
         role = said.get("local-role", ())
         hold = said.get("timers", ())
         return NeighbourReading(
