@@ -15,7 +15,8 @@ from peerlab.errors import InputError, Problem
 from peerlab.topology.load import load_text
 from peerlab.topology.surround import RouterReading
 from peerlab.topology.surround_relation import CLOUD_ASN, Kind
-from peerlab.topology.surround_topology import Wishes, surround
+from peerlab.topology.surround_scene import Wishes
+from peerlab.topology.surround_topology import surround
 
 LARGEST = 4 * 1024 * 1024
 """Octets of a configuration; a longer file is refused unread."""

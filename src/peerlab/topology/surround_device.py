@@ -132,3 +132,10 @@ def _on_lan(device: Device, lans: Sequence[Lan]) -> Device:
             if one.place.lan and one.place.network == lan.networks.get(family):
                 return msgspec.structs.replace(device, lan=number)
     return device
+
+
+def as_name(device: Device) -> str:
+    """The name of its AS in the lab."""
+    if device.kind is Kind.MICROSOFT:
+        return "microsoft"
+    return f"ixp{device.asn}" if device.kind is Kind.ROUTE_SERVER else f"as{device.asn}"

@@ -77,7 +77,7 @@ class _Surveyor:
         """An address of ours with its length, in whose network the neighbour is."""
         for interface in self._own:
             network = interface.network
-            there = [n for n in asked if n not in self._found and ip_address(self._address(n)) in network]
+            there = [n for n in asked if n not in self._found and self._fits(n, network, str(interface.ip))]
             if len(there) > 1 or network.prefixlen <= LAN_KNOWN[network.version] - (network.version == 4):
                 wide = network.version == 6 and len(there) == 1 and self._kinds[there[0]] not in _ON_LANS
                 link = link_of(str(interface.ip), self._address(there[0])) if wide else None
@@ -133,8 +133,15 @@ class _Surveyor:
 
     def _joined(self, number: int) -> Network | None:
         """A LAN known by now that holds the neighbour."""
-        address = ip_address(self._address(number))
-        return next((p.network for p in self._found.values() if p.lan and p.network and address in p.network), None)
+        lans = ((p.network, p.own) for p in self._found.values() if p.lan and p.network is not None)
+        return next((network for network, own in lans if self._fits(number, network, own)), None)
+
+    def _fits(self, number: int, network: Network, own: str | None) -> bool:
+        """Whether the neighbour can have its address in this network, beside us."""
+        address = self._address(number)
+        if ip_address(address) not in network or address == own:
+            return False
+        return network.prefixlen >= network.max_prefixlen - 1 or _usable(address, network)
 
     def _apart(self) -> None:
         """No two networks may overlap: guessed ones give way, at last to derived addresses."""

@@ -87,7 +87,7 @@ def _judge(one: NeighbourReading, chosen: Mapping[int, Kind]) -> Judgement:
     if one.role is not None:
         return Judgement(kind=ROLE_KINDS[one.role], why=f"our local role {one.role.value} (RFC 9234)", strength=4)
     if one.route_server_client:
-        return Judgement(kind=Kind.CLIENT, why="it is our route server's client", strength=4)
+        return Judgement(kind=Kind.CLIENT, why="client of our route server", strength=4)
     texts = [(one.description, "its description"), *((group, f"its group {group}") for group in one.groups)]
     for text, said in (*texts, (one.name, "its name")):
         kind = kind_in(text)
@@ -137,4 +137,4 @@ def _by_reach(one: NeighbourReading) -> Judgement:
         return Judgement(kind=Kind.PROVIDER, why=why, strength=1)
     if imports == {Reach.SOME} and exports == {Reach.SOME}:
         return Judgement(kind=Kind.PEER, why="each gets only some of the other", strength=1)
-    return Judgement(kind=Kind.PEER, why="nothing says what it is; a guess", strength=0)
+    return Judgement(kind=Kind.PEER, why="a guess: nothing says what it is", strength=0)
