@@ -7,7 +7,7 @@ an identifier. Sources: linux/netfilter/nfnetlink_queue.h, linux/netfilter/xt_NF
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Literal
 
 from peerlab.runtime import shaping
@@ -74,14 +74,15 @@ def packet_number(message: bytes | bytearray) -> int | None:
     return number
 
 
-def queue_rules(indices: Iterable[int], bridged: bool, means: Means, where: str) -> list[Request]:
-    """What queues the packets that come in on the interfaces of these indices, each to the queue of that number.
+def queue_rules(
+    queues: Mapping[int, int], bridged: bool, means: Means, where: str, replace: bool = False
+) -> list[Request]:
+    """What queues the packets that come in: the index of each interface with the number of its queue.
 
-    It replaces the rules of a namespace and leaves its hook in place: the kernel drops whatever waits in any queue of
-    a namespace when a hook goes. A queue that nobody reads lets everything pass (bypass).
+    With ``replace`` no other interface of the namespace is queued any more. The hook stays, once made: when a hook goes
+    the kernel drops whatever waits in any queue of the namespace. A queue without a reader lets everything pass.
     """
     requests = []
-    wanted = sorted(indices)
     for family in BRIDGED if bridged else ROUTED:
         hooked = shaping.nested(
             4, shaping.be32(1, HOOK_PREROUTING), shaping.attribute(2, struct.pack("!i", PRIORITY_RAW))
@@ -93,10 +94,11 @@ def queue_rules(indices: Iterable[int], bridged: bool, means: Means, where: str)
                 shaping.NEWTABLE, shaping.NLM_F_CREATE, shaping.text(1, TABLE), f"make {TABLE} of {where}", family
             ),
             shaping.nft(shaping.NEWCHAIN, shaping.NLM_F_CREATE, chain, f"hook what comes in at {where}", family),
-            shaping.nft(DELRULE, 0, place, f"end the queues of {where}", family),
         ]
-        for index in wanted:
-            expressions = shaping.nested(4, *_from(index), _to(index, means))
+        if replace:
+            requests.append(shaping.nft(DELRULE, 0, place, f"end the queues of {where}", family))
+        for index, queue in sorted(queues.items()):
+            expressions = shaping.nested(4, *_from(index), _to(queue, means))
             flags = shaping.NLM_F_CREATE | shaping.NLM_F_APPEND
             requests.append(
                 shaping.nft(shaping.NEWRULE, flags, place + expressions, f"queue what comes in at {where}", family)
