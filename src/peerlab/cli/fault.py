@@ -103,7 +103,7 @@ def silence(link: str, from_node: str | None, lab: str | None) -> None:
 def degrade(link: str, loss: float, delay: float, lab: str | None) -> None:
     """Lose a share of a link's packets, or delay them.
 
-    Loss works everywhere; delay needs netem in the kernel (`peerlab doctor`).
+    Both work with and without netem in the kernel; `peerlab doctor` says by which means.
 
     \b
     Example:  peerlab fault degrade ams-edge-1:fab-ams-1 --loss 5

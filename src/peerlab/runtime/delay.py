@@ -1,8 +1,8 @@
 """Delay without netem, the supervisor's side: who is delayed, by which rules, and the process that does it.
 
 A direction is delayed at its receiving end, before the packet is routed or delivered, so what a node receives and what
-it forwards are both late. Held back are IPv4 and IPv6, neighbour discovery with it; ARP only on its way into a switch,
-whose ports delay every frame. A tap or probe that reads frames from the wire itself sees them before the delay.
+it forwards are both late; a switch delays what comes in at a port. Held back are IPv4 and IPv6, neighbour discovery
+with it, not ARP. A tap or probe that reads frames from the wire itself sees them before the delay.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from peerlab.runtime.fabric import Node
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.kernel import in_namespace
 from peerlab.runtime.netlink import Netlink, NetlinkRefused
+from peerlab.runtime.nfqueue import SHOW_BRIDGED, Entrance
 
 __all__ = ["DELAY_WANTED", "DelayBank"]
 
@@ -42,13 +43,13 @@ class DelayBank:
         self._start = start
         self._means: nfqueue.Means | None = None
         self.channel: Channel | None = None
-        self._delayed: dict[Node, dict[int, int]] = {}
+        self._delayed: dict[Node, dict[Entrance, int]] = {}
         # A queue that was let go is its old reader's until that has heard of it, so a new delay takes another number.
         self._numbers = itertools.cycle(_QUEUES)
 
     def put(self, node: Node, interface: str, wanted: Impairment) -> None:
         """Delays what comes in at an interface. Raises `Unsupported` when this kernel cannot."""
-        index = node.interface(interface).index
+        entrance = _entrance(node, interface)
         where = f"{node.spec.name}/{interface}"
         queue = self._free_number()
         try:
@@ -56,11 +57,11 @@ class DelayBank:
         except (OSError, NetlinkRefused) as failure:
             raise Unsupported(f"{DELAY_WANTED} ({failure})") from failure
         try:
-            self._rule(node, {index: queue}, where)
+            self._rule(node, {entrance: queue}, where)
         except BaseException:
             os.close(reader)
             raise
-        self._delayed.setdefault(node, {})[index] = queue
+        self._delayed.setdefault(node, {})[entrance] = queue
         if self.channel is None:
             self.channel = self._start()
         self._say(DelayWord(queue, round(wanted.delay_ms * 1e6), round(wanted.jitter_ms * 1e6)), [reader])
@@ -75,7 +76,7 @@ class DelayBank:
     def take(self, node: Node, interface: str) -> None:
         """Ends the delay of what comes in at an interface; there may be none. What waits goes on at once."""
         delayed = self._delayed.get(node, {})
-        queue = delayed.pop(node.interface(interface).index, None)
+        queue = delayed.pop(_entrance(node, interface), None)
         if queue is None:
             return
         self._rule(node, delayed, f"{node.spec.name}/{interface}", replace=True)
@@ -86,7 +87,7 @@ class DelayBank:
     def dropped(self, node: Node, interface: str) -> int:
         """Packets that the full queue of a delayed interface had to drop."""
         table = in_namespace(node.descriptor, _TABLE_OF_QUEUES.read_text)
-        queue = self._delayed.get(node, {}).get(node.interface(interface).index, 0)
+        queue = self._delayed.get(node, {}).get(_entrance(node, interface), 0)
         return nfqueue.dropped(table).get(queue, 0)
 
     def lose(self) -> None:
@@ -105,12 +106,14 @@ class DelayBank:
         else:
             self.channel.queue(msgspec.json.encode(word), descriptors)
 
-    def _rule(self, node: Node, queues: Mapping[int, int], where: str, replace: bool = False) -> None:
+    def _rule(self, node: Node, queues: Mapping[Entrance, int], where: str, replace: bool = False) -> None:
         bridged = node.spec.kind == "switch"
         complaint: Exception | None = None
         for means in (self._means,) if self._means else nfqueue.MEANS:
             requests = nfqueue.queue_rules(queues, bridged, means, where, replace)
             try:
+                if bridged and means == "target":
+                    in_namespace(node.descriptor, _show_bridged)
                 with in_namespace(node.descriptor, lambda: Netlink(NETLINK_NETFILTER)) as netlink:
                     shaping.commit(netlink, requests)
             except (OSError, NetlinkRefused) as failure:
@@ -119,6 +122,15 @@ class DelayBank:
                 self._means = means if queues else self._means
                 return
         raise Unsupported(f"{DELAY_WANTED} ({complaint})") from complaint
+
+
+def _entrance(node: Node, interface: str) -> Entrance:
+    return Entrance(node.interface(interface).index, interface)
+
+
+def _show_bridged() -> None:
+    for path in SHOW_BRIDGED:
+        Path("/proc/sys/net", path).write_text("1")
 
 
 def _reader(queue: int, where: str) -> int:
