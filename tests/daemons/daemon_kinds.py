@@ -13,6 +13,7 @@ from peerlab.bgp.route_fact import RouteFact
 from peerlab.router.bird_driver import bird_program
 from peerlab.router.companion_child import check
 from peerlab.router.frr_process import FrrProcesses
+from peerlab.router.openbgpd_process import OpenBgpdProcess
 
 
 def _nothing(fact: RouteFact, own: bool) -> RouteFact:
@@ -32,7 +33,9 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     ``cannot_say`` is a condition that it has no words for. ``refresh_refusal`` is what it says when it is to ask a
     peer again, None when it can. ``differs`` makes of what the decision core announces what this daemon announces,
     a difference that docs/daemons.md lists; its second argument tells of a route of the own AS. ``check`` has the
-    daemon itself read the files in a directory, and raises RuntimeFailure with its words.
+    daemon itself read the files in a directory, and raises RuntimeFailure with its words. The rest are things that
+    not every daemon can: listen where there is an MD5 key, originate a route with a path, see End-of-RIB of IPv6 where
+    there are roles, ask an RPKI cache, speak of extended messages, hear of interior costs.
     """
 
     name: str
@@ -41,6 +44,12 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     refresh_refusal: str | None
     check: Callable[[Path], None]
     differs: Callable[[RouteFact, bool], RouteFact] = _nothing
+    listens_with_md5: bool = True
+    originates_paths: bool = True
+    hears_end_of_rib_with_roles: bool = True
+    has_caches: bool = True
+    knows_extended_messages: bool = True
+    knows_interior_costs: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,4 +72,17 @@ FRR = DaemonKind(
     check=lambda directory: FrrProcesses(directory).check(),
     differs=_own_routes_have_a_med,
 )
-KINDS = (BIRD, FRR)
+OPENBGPD = DaemonKind(
+    name="openbgpd",
+    kernel_protocol=186,
+    cannot_say=HasOtc(),
+    refresh_refusal=None,
+    check=lambda directory: OpenBgpdProcess(directory).check(),
+    listens_with_md5=False,
+    originates_paths=False,
+    hears_end_of_rib_with_roles=False,
+    has_caches=False,
+    knows_extended_messages=False,
+    knows_interior_costs=False,
+)
+KINDS = (BIRD, FRR, OPENBGPD)

@@ -13,6 +13,7 @@ import pytest
 from daemon_kinds import DaemonKind
 
 from peerlab.daemons.kinds import daemon_of
+from peerlab.errors import Unsupported
 from peerlab.topology.load import load
 from peerlab.topology.model import NodeKind
 
@@ -83,6 +84,10 @@ def test_it_accepts_every_router_of_every_shipped_topology(kind: DaemonKind, pat
             sessions[session.id] = (model.policies[end.import_policy], model.policies[end.export_policy])
         directory = tmp_path / node.name
         directory.mkdir()
+        if not kind.has_caches and any(node.name in cache.serves for cache in model.caches):
+            with pytest.raises(Unsupported, match="origin validation"):
+                daemon_of(NodeKind(kind.name)).render(model, node, sessions)
+            continue
         rendered = daemon_of(NodeKind(kind.name)).render(model, node, sessions)
         for name, text in rendered.items():
             (directory / name).write_text(text)

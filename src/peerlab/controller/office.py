@@ -101,7 +101,7 @@ class Office:
             os.close(lock)
             raise
         store = AcceptedRequests(directory / FILE)
-        _agree(lab, store)
+        agree(lab, store)
         office = cls(lab, store, lock, tell, factor)
         office.follow()
         return office
@@ -414,7 +414,7 @@ class Office:
                     self.ask(ask.ReportSessionLost(peering=peering.name, connection=wire.name, reason=reason))
 
 
-def _agree(lab: Lab, store: AcceptedRequests) -> None:
+def agree(lab: Lab, store: AcceptedRequests) -> None:
     """Store and event log hold the same decisions: what one of them lacks after a crash is put in."""
     logged = [event for event in lab.events if is_of_the_desk(event, PEER_STIMULI)]
     kept = store.events()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peerlab.peering.source_guard import guarded_sources
 from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec, RouteSpec
 from peerlab.topology.model import LabModel, Link, LinkEnd, Node, NodeKind
 
@@ -32,6 +33,7 @@ def _interface_spec(model: LabModel, end: LinkEnd) -> InterfaceSpec:
         mac=interface.mac,
         addresses=tuple(address for address in (interface.v4, interface.v6) if address),
         mtu=interface.mtu,
+        sources=guarded_sources(model, end.node, end.interface),
     )
 
 

@@ -108,7 +108,8 @@ class InterfaceSpec(msgspec.Struct, frozen=True):
     """One end of a link. ``addresses`` carry their prefix length ("198.51.100.0/31"); ``mtu`` is in bytes.
 
     An empty ``mac`` lets the runtime derive a locally administered one from the node's and interface's name,
-    so that the same lab has the same addresses each time.
+    so that the same lab has the same addresses each time. With ``sources`` (prefixes) the node forwards no packet that
+    comes in here and has another source; None lets everything pass. It holds where the kernel has nftables.
     """
 
     node: str
@@ -116,6 +117,7 @@ class InterfaceSpec(msgspec.Struct, frozen=True):
     mac: str = ""
     addresses: tuple[str, ...] = ()
     mtu: int = 1500
+    sources: tuple[str, ...] | None = None
 
 
 class LinkSpec(msgspec.Struct, frozen=True):

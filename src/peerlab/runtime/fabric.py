@@ -30,6 +30,7 @@ from peerlab.runtime.container import Container
 from peerlab.runtime.discretion import keep_quiet
 from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, setns, unshare
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
+from peerlab.runtime.source_guard import guard
 
 __all__ = ["BRIDGE", "Fabric", "Node", "sysctls_of"]
 
@@ -276,6 +277,9 @@ class Fabric:
             _furnish(self.nodes[spec.name])
 
     def _create_links(self, specs: Sequence[LinkSpec]) -> None:
+        for end in (end for spec in specs for end in (spec.a, spec.b)):
+            if end.sources is not None:  # before there is an interface that anything could come in by
+                guard(self.nodes[end.node].descriptor, end.name, end.sources, f"{end.node}/{end.name}")
         finish: dict[str, list[Request]] = {}
         for spec in specs:
             # The near end can join its bridge and come up in the same message, so a switch is always near.

@@ -8,6 +8,7 @@ from peerlab.evidence.events import PhaseStarted
 from peerlab.verify import (
     deprovision,
     failover,
+    incident,
     link,
     origin,
     origin_abuse,
@@ -38,6 +39,7 @@ CATALOGUE: tuple[Check, ...] = (
     *routing.CHECKS,
     *failover.CHECKS,
     *security.CHECKS,
+    *incident.CHECKS,
     *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
     *telemetry_events.CHECKS,
