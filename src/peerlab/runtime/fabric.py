@@ -277,9 +277,9 @@ class Fabric:
             _furnish(self.nodes[spec.name])
 
     def _create_links(self, specs: Sequence[LinkSpec]) -> None:
-        for end in (end for spec in specs for end in (spec.a, spec.b)):
-            if end.sources is not None:  # before there is an interface that anything could come in by
-                guard(self.nodes[end.node].descriptor, end.name, end.sources, f"{end.node}/{end.name}")
+        for port in (port for spec in specs for port in (spec.a, spec.b)):
+            if port.sources is not None:  # before there is an interface that anything could come in by
+                guard(self.nodes[port.node].descriptor, port.name, port.sources, f"{port.node}/{port.name}")
         finish: dict[str, list[Request]] = {}
         for spec in specs:
             # The near end can join its bridge and come up in the same message, so a switch is always near.

@@ -28,7 +28,7 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
-CATALOGUE: tuple[Check, ...] = (
+_ROOMS: tuple[Check, ...] = (
     *physical.CHECKS,
     *link.CHECKS,
     *session.CHECKS,
@@ -46,7 +46,10 @@ CATALOGUE: tuple[Check, ...] = (
     *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
 )
-"""Every check, in the order of the phases."""
+_PHASES = tuple(dict.fromkeys(check.phase for check in _ROOMS))
+
+CATALOGUE: tuple[Check, ...] = tuple(sorted(_ROOMS, key=lambda check: (_PHASES.index(check.phase), check.id)))
+"""Every check, in the order of the phases and of the numbers in each."""
 
 BROKE = "THE CHECK BROKE"
 """How the summary of a finding begins whose check raised: a defect of peerlab, never of the lab under test."""
