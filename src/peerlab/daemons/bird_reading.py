@@ -182,6 +182,7 @@ class _Reader:
             address=address,
             family=family,
             carries=tuple(channels),
+            keeps=tuple(family for family, channel in channels.items() if _has_import_table(channel)),
             local_asn=local_asn,
             local_address=self._address(local) or self._address(source),
             internal=internal or asn == local_asn,
@@ -232,6 +233,11 @@ class _Reader:
                     if limit is not None:
                         found[family] = limit
         return found
+
+
+def _has_import_table(channel: Sequence[Statement]) -> bool:
+    stated = [one.texts[-1] for one in channel if one.starts("import", "table")]
+    return bool(stated) and stated[-1] not in ("off", "no", "false")
 
 
 def _on(said: dict[str, Statement], key: str) -> bool:
