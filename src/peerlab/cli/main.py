@@ -30,6 +30,7 @@ from peerlab.cli import (
     routing,
     rpki,
     serve,
+    surround,
     sweep,
     telemetry,
     trace,
@@ -72,6 +73,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
         (
             *machine.COMMANDS,
             *importing.COMMANDS,
+            *surround.COMMANDS,
         ),
     ),
 )

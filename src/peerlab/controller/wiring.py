@@ -20,8 +20,9 @@ def node_spec(node: Node) -> NodeSpec:
 
 
 def link_spec(model: LabModel, link: Link) -> LinkSpec:
-    """A link with both ends' names, MACs and addresses."""
-    return LinkSpec(id=link.id, a=_interface_spec(model, link.ends[0]), b=_interface_spec(model, link.ends[1]))
+    """A link with both ends' names, MACs and addresses, and its delay."""
+    a, b = (_interface_spec(model, end) for end in link.ends)
+    return LinkSpec(id=link.id, a=a, b=b, delay_ms=link.delay_ms or 0.0)
 
 
 def _interface_spec(model: LabModel, end: LinkEnd) -> InterfaceSpec:

@@ -56,6 +56,9 @@ SOURCES = {LearnedFrom.EBGP: f"{MARK}:2:1", LearnedFrom.IBGP: f"{MARK}:2:2", Lea
 DISCARDED = f"{MARK}:3:1"
 """Packets to the prefix are dropped."""
 
+MED_SET = f"{MARK}:4:1"
+"""The MED is this router's own: one that was received OpenBGPD does not tell another AS, but shows as if it did."""
+
 NO_MARKS = f"large-community delete {MARK}:*:*"
 _NO_PASSING_MARKS = f"large-community delete {MARK}:1:*"
 _LARGEST_PREPEND = 128
@@ -263,7 +266,7 @@ def _sets(action: Action, side: Side) -> list[str]:
     if isinstance(action, SetMed):
         if action.value is None:
             raise _Inexpressible("a MED cannot be taken off")
-        return [f"metric {action.value}"]
+        return [f"metric {action.value}", f"large-community {MED_SET}"]
     if isinstance(action, AddCommunities):
         return [_community(one) for one in action.communities]
     if isinstance(action, RemoveCommunities):

@@ -121,11 +121,16 @@ class InterfaceSpec(msgspec.Struct, frozen=True):
 
 
 class LinkSpec(msgspec.Struct, frozen=True):
-    """A wire. When one end is down the other end loses carrier, as on a cable."""
+    """A wire. When one end is down the other end loses carrier, as on a cable.
+
+    ``delay_ms`` is the wire's own, in each direction. An impairment's delay is added to it, and it comes back when the
+    impairment is cleared.
+    """
 
     id: str
     a: InterfaceSpec
     b: InterfaceSpec
+    delay_ms: float = 0.0
 
 
 class RouteSpec(msgspec.Struct, frozen=True):
@@ -189,11 +194,12 @@ class InterfaceObservation(msgspec.Struct, frozen=True):
 
 
 class LinkObservation(msgspec.Struct, frozen=True):
-    """A wire with both its ends."""
+    """A wire with both its ends. ``delay_ms`` is its own delay in each direction, 0 when that got lost."""
 
     id: str
     a: InterfaceObservation
     b: InterfaceObservation
+    delay_ms: float = 0.0
 
 
 class NodeObservation(msgspec.Struct, frozen=True):

@@ -322,7 +322,10 @@ class FakeRuntime:
         self._alive()
         return RuntimeState(
             tuple(NodeObservation(node.name, node.kind, node.forwarding) for node in self._nodes.values()),
-            tuple(LinkObservation(link.id, self._look(link.a), self._look(link.b)) for link in self._links.values()),
+            tuple(
+                LinkObservation(link.id, self._look(link.a), self._look(link.b), link.delay_ms)
+                for link in self._links.values()
+            ),
             tuple(self._processes.values()),
             tuple(self._impairments.values()),
         )

@@ -10,7 +10,7 @@ lost this way is not seen by a tap at the receiving end.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -48,6 +48,7 @@ class Impairer:
     def __init__(self, fabric: Fabric, delays: DelayBank) -> None:
         self.fabric = fabric
         self.delays = delays
+        fabric.after_creation = self._lay
         fabric.before_removal = self._clean
 
     def sender(self, node: str, interface: str, direction: Direction) -> InterfaceSpec:
@@ -63,10 +64,14 @@ class Impairer:
         end = self.sender(impairment.node, impairment.interface, impairment.direction)
         if not (impairment.loss_percent or impairment.delay_ms or impairment.rate_kbit):
             return impairment
+        own = self._own_delay(end)
+        if own:
+            self._remove(end)
         try:
-            means = self._apply(end, impairment)
+            means = self._apply(end, msgspec.structs.replace(impairment, delay_ms=own + impairment.delay_ms))
         except BaseException:
             self._remove(end)
+            self._apply_own(end)
             raise
         done = msgspec.structs.replace(impairment, means=means)
         self.fabric.impairments[end.node, end.name] = done
@@ -77,6 +82,24 @@ class Impairer:
         end = self.sender(node, interface, direction)
         if self.fabric.impairments.pop((end.node, end.name), None) is not None:
             self._remove(end)
+            self._apply_own(end)
+
+    def _own_delay(self, end: InterfaceSpec) -> float:
+        return self.fabric.delays.get(self.fabric.node(end.node).interface(end.name).link, 0.0)
+
+    def _apply_own(self, end: InterfaceSpec) -> None:
+        own = self._own_delay(end)
+        if own:
+            self._apply(end, Impairment(end.node, end.name, delay_ms=own))
+
+    def _lay(self, links: Sequence[LinkSpec]) -> None:
+        """Gives new links their own delay."""
+        for link in links:
+            if link.delay_ms:
+                self.fabric.delays[link.id] = link.delay_ms
+                for end in (link.a, link.b):
+                    check(Impairment(end.node, end.name, delay_ms=link.delay_ms))
+                    self._apply_own(end)
 
     def observe(self) -> list[Impairment]:
         """What is wrong now, with the packets that full queues have dropped so far."""
@@ -101,12 +124,15 @@ class Impairer:
                 )
             else:
                 del self.fabric.impairments[end]
+        self.fabric.delays.clear()
         self.delays.lose()
 
     def _clean(self, link: LinkSpec) -> None:
         """Cleans a link that is about to go: since Linux 6.16 a hook waits for the next interface of that name."""
+        own = self.fabric.delays.pop(link.id, 0.0)
         for end in (link.a, link.b):
-            self.clear(end.node, end.name, "out")
+            if self.fabric.impairments.pop((end.node, end.name), None) is not None or own:
+                self._remove(end)
 
     def _apply(self, end: InterfaceSpec, wanted: Impairment) -> str:
         where = f"{end.node}/{end.name}"

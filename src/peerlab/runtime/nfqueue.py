@@ -7,8 +7,8 @@ an identifier. Sources: linux/netfilter/nfnetlink_queue.h, linux/netfilter/xt_NF
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from peerlab.runtime import shaping
 from peerlab.runtime.netlink import HEADER, NLM_F_REQUEST, Request, request
@@ -18,6 +18,8 @@ __all__ = [
     "PACKET",
     "QUEUE_PACKETS",
     "RECEIVE_BYTES",
+    "SHOW_BRIDGED",
+    "Entrance",
     "Means",
     "binding",
     "dropped",
@@ -33,6 +35,7 @@ Means = Literal["queue", "target"]
 MEANS: tuple[Means, ...] = ("queue", "target")
 """nftables' own expression, and xtables' NFQUEUE through nftables, for kernels that are built without the first."""
 
+
 NFPROTO_IPV4, NFPROTO_BRIDGE, NFPROTO_IPV6 = 2, 7, 10
 ROUTED, BRIDGED = (NFPROTO_IPV4, NFPROTO_IPV6), (NFPROTO_BRIDGE,)
 HOOK_PREROUTING, PRIORITY_RAW = 0, -300
@@ -45,10 +48,20 @@ _CMD_BIND, _COPY_META, _FLAG_GSO = 1, 1, 4
 _ACCEPT = 1
 _BYPASS = 1
 _REGISTER, _META_IIF, _CMP_EQ = 1, 4, 0
+_PHYSDEV_IN = 1
 _XT_REVISION_WITH_FLAGS = 3
+SHOW_BRIDGED = ("bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables")
+"""Sysctls below net of the switch's own namespace, to be 1."""
 _NUMBER = struct.Struct("!I")
 _NUMBER_AT = 24
 """A packet message begins with its NFQA_PACKET_HDR: 16 octets of header, 4 of nfgenmsg, 4 of attribute before it."""
+
+
+class Entrance(NamedTuple):
+    """An interface where packets come in."""
+
+    ifindex: int
+    name: str
 
 
 def binding(queue: int, where: str) -> Request:
@@ -74,15 +87,19 @@ def packet_number(message: bytes | bytearray) -> int | None:
     return number
 
 
-def queue_rules(indices: Iterable[int], bridged: bool, means: Means, where: str) -> list[Request]:
-    """What queues the packets that come in on the interfaces of these indices, each to the queue of that number.
+def queue_rules(
+    queues: Mapping[Entrance, int], bridged: bool, means: Means, where: str, replace: bool = False
+) -> list[Request]:
+    """What queues the packets that come in at each entrance, with the number of its queue.
 
-    It replaces the rules of a namespace and leaves its hook in place: the kernel drops whatever waits in any queue of
-    a namespace when a hook goes. A queue that nobody reads lets everything pass (bypass).
+    A switch's ports are seen by nftables' own expression in the bridge's family. xtables knows no such family: there
+    the kernel has to show bridged IP packets to the routed families (br_netfilter, `SHOW_BRIDGED`).
+
+    With ``replace`` no other interface of the namespace is queued any more. The hook stays, once made: when a hook goes
+    the kernel drops whatever waits in any queue of the namespace. A queue without a reader lets everything pass.
     """
     requests = []
-    wanted = sorted(indices)
-    for family in BRIDGED if bridged else ROUTED:
+    for family in BRIDGED if bridged and means == "queue" else ROUTED:
         hooked = shaping.nested(
             4, shaping.be32(1, HOOK_PREROUTING), shaping.attribute(2, struct.pack("!i", PRIORITY_RAW))
         )
@@ -93,10 +110,12 @@ def queue_rules(indices: Iterable[int], bridged: bool, means: Means, where: str)
                 shaping.NEWTABLE, shaping.NLM_F_CREATE, shaping.text(1, TABLE), f"make {TABLE} of {where}", family
             ),
             shaping.nft(shaping.NEWCHAIN, shaping.NLM_F_CREATE, chain, f"hook what comes in at {where}", family),
-            shaping.nft(DELRULE, 0, place, f"end the queues of {where}", family),
         ]
-        for index in wanted:
-            expressions = shaping.nested(4, *_from(index), _to(index, means))
+        if replace:
+            requests.append(shaping.nft(DELRULE, 0, place, f"end the queues of {where}", family))
+        for entrance, queue in sorted(queues.items()):
+            from_there = _from_port(entrance.name) if bridged and means == "target" else _from(entrance.ifindex)
+            expressions = shaping.nested(4, *from_there, _to(queue, means))
             flags = shaping.NLM_F_CREATE | shaping.NLM_F_APPEND
             requests.append(
                 shaping.nft(shaping.NEWRULE, flags, place + expressions, f"queue what comes in at {where}", family)
@@ -109,6 +128,15 @@ def _from(index: int) -> tuple[bytes, bytes]:
     return (
         shaping.expression("meta", shaping.be32(1, _REGISTER), shaping.be32(2, _META_IIF)),
         shaping.expression("cmp", shaping.be32(1, _REGISTER), shaping.be32(2, _CMP_EQ), value),
+    )
+
+
+def _from_port(name: str) -> tuple[bytes]:
+    """xtables' physdev match (linux/netfilter/xt_physdev.h): the port by which a bridged packet came in."""
+    octets = name.encode()
+    info = struct.pack("=16s16s32xBB6x", octets, b"\xff" * (len(octets) + 1), 0, _PHYSDEV_IN)
+    return (
+        shaping.expression("match", shaping.text(1, "physdev"), shaping.be32(2, 0), shaping.attribute(3, info)),
     )
 
 
