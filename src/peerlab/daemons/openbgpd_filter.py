@@ -37,6 +37,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     RemovePrivateAses,
     RpkiIs,
@@ -273,6 +274,8 @@ def _sets(action: Action, side: Side) -> list[str]:
         return [_community(one).replace("community ", "community delete ") for one in action.patterns]
     if isinstance(action, Prepend):
         return _prepend(action, side)
+    if isinstance(action, PrependFirst):
+        return _prepend_first(action)
     if isinstance(action, NextHopSelf):
         return ["nexthop self"]
     if isinstance(action, Discard):
@@ -287,6 +290,13 @@ def _prepend(action: Prepend, side: Side) -> list[str]:
     if side.own_as is not None and action.asn != side.own_as:
         raise _Inexpressible(f"only its own AS {side.own_as} can be prepended, not {action.asn}")
     return [f"prepend-self {action.times}"] if action.times else []
+
+
+def _prepend_first(action: PrependFirst) -> list[str]:
+    """The AS that the route was heard from is the first of its path, at a router that checks first ASes."""
+    if not 0 <= action.times <= _LARGEST_PREPEND:
+        raise _Inexpressible(f"an AS can be prepended 0 to {_LARGEST_PREPEND} times, not {action.times}")
+    return [f"prepend-neighbor {action.times}"] if action.times else []
 
 
 def _comment(text: str) -> str:
