@@ -21,7 +21,7 @@ from peerlab.topology.model import (
     SessionEnd,
 )
 
-FIRST_ASN = 4200000000
+FIRST_ASN = 64512
 """Private AS numbers (RFC 6996): a ring of 200 needs more than the documentation ones."""
 
 V4_LINKS = int(IPv4Address("198.19.0.0"))
@@ -33,8 +33,13 @@ def prefix_of(number: int) -> Prefix:
     return Prefix(f"{IPv4Address(int(IPv4Address('198.18.0.0')) + number)}/32")
 
 
-def ring(count: int, name: str, families: Collection[Family] = tuple(Family)) -> LabModel:
-    """``count`` routers, ``count`` links, a session of each family on each; every router originates one IPv4 prefix."""
+def ring(
+    count: int, name: str, families: Collection[Family] = tuple(Family), kind: NodeKind = NodeKind.EXABGP
+) -> LabModel:
+    """``count`` routers of a kind and as many links, a session of each family on each, an IPv4 prefix of each router.
+
+    AS numbers are short ones: BIRD cuts the text of a path of a hundred long ones.
+    """
     accept = Policy(name="all", statements=(Statement(name="all", verdict=Verdict.ACCEPT),))
     interfaces: dict[int, list[Interface]] = {number: [] for number in range(count)}
     links, sessions = [], []
@@ -87,7 +92,7 @@ def ring(count: int, name: str, families: Collection[Family] = tuple(Family)) ->
         nodes=tuple(
             Node(
                 name=f"r{n}",
-                kind=NodeKind.EXABGP,
+                kind=kind,
                 as_name=f"as{n}",
                 asn=FIRST_ASN + n,
                 router_id=Address(str(IPv4Address(int(IPv4Address("198.19.128.0")) + n))),

@@ -1,15 +1,17 @@
 """From nothing to converged: a ring of N routers beside the bare floor and plain exabgp processes, in one run.
 
-``python bench/rings.py [--ipv4-only] [N ...]`` prints a table. Floor: the same namespaces, wires and addresses and
-nothing in them. Plain: one unmodified ``exabgp`` process per node with the same rendered exabgp.conf, until every
-session is up; it has no RIB and no FIB, so it converges on nothing. peerlab: until every router has every prefix in its
-Loc-RIB, tap running. Every link carries an IPv4 and an IPv6 session, so a router has four; with ``--ipv4-only`` it has
-two. On a machine that others use too, look at the CPU per router and at the ratio to the floor of the same run rather
-than at the seconds.
+``python bench/rings.py [--kind exabgp|bird|frr] [--ipv4-only] [N ...]`` prints a table. Floor: the same namespaces,
+wires and addresses and nothing in them. Plain: one unmodified ``exabgp`` process per node with the same rendered
+exabgp.conf, until every session is up; it has no RIB and no FIB, so it converges on nothing. peerlab: until every
+router has every prefix in its Loc-RIB, tap running. Every link carries an IPv4 and an IPv6 session, so a router has
+four; with ``--ipv4-only`` it has two. ``--kind`` makes every router one of that kind; then there is no plain exabgp
+beside it. On a machine that others use too, look at the CPU per router and at the ratio to the floor of the same run
+rather than at the seconds.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import platform
@@ -26,7 +28,7 @@ from peerlab.controller.lab import Lab
 from peerlab.controller.wiring import link_spec, node_spec
 from peerlab.daemons.exabgp import render
 from peerlab.runtime.namespaces import NamespaceRuntime, start_cell
-from peerlab.topology.model import LabModel
+from peerlab.topology.model import LabModel, NodeKind
 
 SIZES = (10, 60, 200)
 PLAIN_AT_MOST = 60
@@ -76,21 +78,22 @@ async def peerlab(model: LabModel) -> tuple[float, float, float, float]:
 
 
 async def of_routers(lab: Lab, file: str) -> list[str]:
-    """A file of /proc/PID of every router, read inside the cell."""
+    """A file of /proc/PID of every router and of the daemon that it has started, read inside the cell."""
     state = await lab.runtime.observe()
-    paths = [f"/proc/{process.pid}/{file}" for process in state.processes if process.name == "router"]
-    script = 'for path in "$@"; do cat $path; echo ---; done'
-    done = await lab.runtime.run(lab.model.nodes[0].name, ["sh", "-c", script, "sh", *paths], within=30.0)
-    return done.stdout.decode().split("---\n")[: len(paths)]
+    pids = [str(process.pid) for process in state.processes if process.name == "router"]
+    each = f"for one in $pid $(cat /proc/$pid/task/*/children); do cat /proc/$one/{file}; done"
+    script = f'for pid in "$@"; do {each}; echo ---; done'
+    done = await lab.runtime.run(lab.model.nodes[0].name, ["sh", "-c", script, "sh", *pids], within=30.0)
+    return done.stdout.decode().split("---\n")[: len(pids)]
 
 
 async def cpu_per_router(lab: Lab) -> float:
-    """Mean time on a processor of the routers since they were forked, milliseconds.
+    """Mean time on a processor of the routers, all their threads, since they were forked, milliseconds.
 
     From schedstat, in nanoseconds: stat cuts user and system time to ticks of 10 ms each, which loses half of it here.
     """
-    used = [int(line.split()[0]) for line in await of_routers(lab, "schedstat")]
-    return sum(used) / 1e6 / len(used)
+    routers = await of_routers(lab, "task/*/schedstat")
+    return sum(int(line.split()[0]) for text in routers for line in text.splitlines()) / 1e6 / len(routers)
 
 
 async def pss_per_router(lab: Lab) -> float:
@@ -145,22 +148,23 @@ async def _logged_up(runtime: NamespaceRuntime, model: LabModel, number: int) ->
     await runtime.run(node, ["bash", "-c", watch], within=WITHIN)
 
 
-async def measure(sizes: list[int], families: tuple[Family, ...]) -> None:
+async def measure(sizes: list[int], families: tuple[Family, ...], kind: NodeKind) -> None:
     """Print one row per size."""
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    print(f"machine: {machine}; date: {time.strftime('%Y-%m-%d')}; command: python bench/rings.py")
+    print(f"machine: {machine}; date: {time.strftime('%Y-%m-%d')}; command: python bench/rings.py --kind {kind.value}")
     titles = {"N": 4, "sessions": 8, "load": 5, "floor s": 8, "plain s": 8, "up s": 7, "converged s": 11, "x floor": 8}
     titles |= {"CPU ms": 7, "PSS MiB": 8}
     print(" ".join(f"{title:>{width}}" for title, width in titles.items()))
     for count in sizes:
         with tempfile.TemporaryDirectory() as directory:
             os.environ["PEERLAB_STATE"] = directory
-            model = ring(count, f"bench-{count}-{os.getpid()}", families)
+            model = ring(count, f"bench-{count}-{os.getpid()}", families, kind)
             place = Path(directory) / "cell"
             place.mkdir()
             load = os.getloadavg()[0]
             bare = await floor(model, place)
-            stock = f"{await plain(model, place):8.2f}" if count <= PLAIN_AT_MOST else f"{'-':>8}"
+            compared = kind is NodeKind.EXABGP and count <= PLAIN_AT_MOST
+            stock = f"{await plain(model, place):8.2f}" if compared else f"{'-':>8}"
             up, converged, cpu, pss = await peerlab(model)
             print(
                 f"{count:>4} {len(model.sessions):>8} {load:5.1f} {bare:8.3f} {stock} {up:7.2f} {converged:11.2f}"
@@ -170,7 +174,10 @@ async def measure(sizes: list[int], families: tuple[Family, ...]) -> None:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    only_v4 = "--ipv4-only" in words
-    wanted = [int(word) for word in words if word != "--ipv4-only"] or list(SIZES)
-    asyncio.run(measure(wanted, (Family.IPV4,) if only_v4 else tuple(Family)))
+    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reader.add_argument("sizes", nargs="*", type=int, metavar="N")
+    reader.add_argument("--kind", type=NodeKind, default=NodeKind.EXABGP)
+    reader.add_argument("--ipv4-only", action="store_true")
+    told = reader.parse_args()
+    only = (Family.IPV4,) if told.ipv4_only else tuple(Family)
+    asyncio.run(measure(told.sizes or list(SIZES), only, told.kind))

@@ -16,6 +16,7 @@ from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import _NOP, NOP, KeepAlive, Message, Notification, Notify, Open, Update
 from exabgp.bgp.message.direction import Direction
 from exabgp.bgp.message.open.capability import Capabilities, Capability, Negotiated
+from exabgp.bgp.message.open.holdtime import HoldTime
 from exabgp.bgp.timer import ReceiveTimer, SendTimer
 from exabgp.configuration.configuration import Configuration
 from exabgp.logger import log
@@ -37,7 +38,7 @@ from peerlab.errors import RefusedError, RuntimeFailure, Unsupported
 from peerlab.router import engine
 from peerlab.router.engine import SUPPORTED, Engine, Opens, check_release, warm_up
 from peerlab.router.engine_protocol import RoleCapability, SessionProtocol, check_role
-from peerlab.router.engine_session import STATES, HoldTimer, SessionPeer
+from peerlab.router.engine_session import STATES, HoldTimer, KeepaliveTimer, SessionPeer
 from peerlab.router.loop import Loop
 
 PEER = PeerConfig(
@@ -256,6 +257,19 @@ def test_our_hold_timer_is_exact_where_exabgp_counts_whole_seconds(monkeypatch: 
     off.check_ka(KeepAlive())  # one may come with the OPEN
     with pytest.raises(Notify):
         off.check_ka(KeepAlive())
+
+
+def test_a_late_keepalive_is_followed_by_the_next_a_full_interval_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole seconds would send the next one at 12.0, 0.1 s less than RFC 4271 section 4.4 asks for."""
+    clock = [10.0]
+    monkeypatch.setattr("peerlab.router.engine_session.time.time", lambda: clock[0])
+    timer = KeepaliveTimer(lambda: "s", HoldTime(3))
+    sent = []
+    for clock[0] in (10.9, 11.1, 12.0, 12.05, 12.1, 12.5, 13.1):
+        if timer.need_ka():
+            sent.append(clock[0])
+    assert sent == [11.1, 12.1, 13.1]
+    assert not KeepaliveTimer(lambda: "s", HoldTime(0)).need_ka(), "hold time 0 means no KEEPALIVEs"
 
 
 def test_role_is_still_unknown_to_exabgp_itself() -> None:

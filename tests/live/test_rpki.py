@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from product import ROOT, Product, product
 
+from peerlab.bgp.attributes import PathAttributes, Prefix, Segment, SegmentType
 from peerlab.bgp.policy import AddCommunities, Policy, Statement
 from peerlab.controller import origin, origin_exam
 from peerlab.controller.lab import Lab
@@ -19,7 +20,8 @@ from peerlab.controller.rehearsal import Rehearsal, gather_evidence, play
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.snapshot import RouteFact
 from peerlab.evidence.story import Phase
-from peerlab.peering.policy import RPKI_INVALID, RPKI_INVALID_OUT
+from peerlab.peering.policy import BLACKHOLE, RPKI_INVALID, RPKI_INVALID_OUT
+from peerlab.router.protocol import Announce
 from peerlab.topology.load import load
 from peerlab.verify.catalogue import judge_all
 
@@ -98,15 +100,12 @@ def test_a_roa_that_comes_and_goes_is_followed_by_every_edge_without_a_reset(pee
     run(story())
 
 
-def test_what_is_wrong_with_a_roa_is_said_in_one_line(peerlab: Product) -> None:
+def test_a_roa_or_a_cache_that_is_not_there_is_said_in_one_line(peerlab: Product) -> None:
     async def story() -> None:
         name = peerlab.name()
         lab = await Lab.up(load(RPKI), RPKI.read_text(), name)
         try:
             for words, said in (
-                (("add", "198.18.33.0/24", "AS64502", "--max-length", "33"), "use 24 to 32"),
-                (("add", "198.18.33.1/24", "AS64502"), "host bits"),
-                (("add", CUSTOMER, "ASx"), "no AS number"),
                 (("remove", CUSTOMER, "AS64502"), "there is no VRP"),
                 (("add", CUSTOMER, "AS64502", "--cache", "nobody"), "there is no RPKI cache nobody"),
             ):
@@ -116,6 +115,36 @@ def test_what_is_wrong_with_a_roa_is_said_in_one_line(peerlab: Product) -> None:
                 assert len(done.stderr.splitlines()) == 1
         finally:
             await lab.down()
+
+    run(story())
+
+
+def test_a_blackhole_is_taken_on_the_connection_that_agreed_on_it_and_on_no_other(peerlab: Product) -> None:
+    host = Prefix("198.18.32.7/32")
+
+    async def story() -> None:
+        async with turned_up(RPKI, peerlab.name()) as rehearsal:
+            lab = rehearsal.lab
+            peer = await lab.router("fab-ams-1")
+            for session in EDGES.values():
+                end = lab.model.session(session).end("fab-ams-1")
+                marked = PathAttributes(
+                    as_path=(Segment(SegmentType.AS_SEQUENCE, (64500,)),),
+                    next_hop=end.address,
+                    communities=(BLACKHOLE,),
+                )
+                await peer.ask(Announce(session=session, prefixes=(host,), attributes=marked))
+            await lab.wait_quiet()
+            fates = {}
+            for edge, session in EDGES.items():
+                (route,) = await (await lab.router(edge)).rib("adj-rib-in-pre", session, host)
+                fates[edge] = (route.rpki, route.accepted, route.reason)
+            assert fates == {
+                "ams-edge-1": ("invalid", True, "blackhole (RFC 7999)"),
+                "ams-edge-2": ("invalid", False, "longer than /24 and not registered"),
+            }
+            kinds = {r.destination: r.kind for r in await lab.runtime.kernel_routes("ams-edge-1", "ipv4")}
+            assert kinds[host] == "blackhole"
 
     run(story())
 

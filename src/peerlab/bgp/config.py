@@ -87,11 +87,20 @@ class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     address_v6: Address | None = None
 
 
+class OwnConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """An engineer's own configuration of a router: the file as the topology names it, and its text, octet for octet."""
+
+    file: str
+    text: str
+
+
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
 
     ``vrps`` are validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811), besides what ``caches`` tell
     over RTR (RFC 8210). ``kind`` names the daemon that speaks BGP here (``topology.model.NodeKind``).
+    With ``own`` the daemon runs that text: ``peers`` are then the sessions that the laboratory knows of, and
+    ``policies`` only have names.
     """
 
     node: str
@@ -111,3 +120,4 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     vrps: tuple[Vrp, ...] = ()
     caches: tuple[RtrServer, ...] = ()
     kind: str = "exabgp"
+    own: OwnConfiguration | None = None

@@ -11,6 +11,7 @@ from peerlab.controller.rehearsal import Scene
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.evidence.story_hostile import HostileStimulus
+from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.evidence.story_liveness import LivenessStimulus
 from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_quarantine import QuarantineStimulus
@@ -22,6 +23,7 @@ STIMULI: tuple[type[StrEnum], ...] = (
     QuarantineStimulus,
     HostileStimulus,
     OriginStimulus,
+    IncidentStimulus,
     LivenessStimulus,
     RestartStimulus,
     TelemetryStimulus,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from peerlab.bgp.attributes import Family
+from peerlab.bgp.attributes import Family, Prefix
 from peerlab.bgp.policy import AddCommunities, Policy, SetLocalPref, Statement, Verdict
 from peerlab.controller import fault, probing, survivor_load
 from peerlab.controller.cast import connections, customer_hosts, service_hosts
@@ -283,6 +283,20 @@ async def graceful_shutdown(rehearsal: Rehearsal, subject: Subject) -> None:
         await lab.wait_quiet()
 
 
+async def _gone_everywhere(rehearsal: Rehearsal, prefixes: Sequence[Prefix]) -> None:
+    """Wait until no router has a route, but not for ever: what is kept is for the check to find.
+
+    That routers are quiet is not enough: a segment that was lost is sent again after TCP's timeout only.
+    """
+    model, lab = rehearsal.model, rehearsal.lab
+    routers = [node.name for node in model.nodes if node.is_router]
+    alone = [prefix for prefix in prefixes if sum(prefix in node.originates for node in model.nodes) == 1]
+    clients = await asyncio.gather(*(lab.router(name) for name in routers))
+    await asyncio.gather(
+        *(client.wait("no-best", ESTABLISH_WITHIN, prefix=prefix) for client in clients for prefix in alone)
+    )
+
+
 async def withdrawal(rehearsal: Rehearsal, subject: Subject) -> None:
     """The origin withdraws a prefix; no router may keep it (FLV-10). Then it is announced again."""
     lab = rehearsal.lab
@@ -298,6 +312,7 @@ async def withdrawal(rehearsal: Rehearsal, subject: Subject) -> None:
             StimulusApplied(at=now_ns(), stimulus=Stimulus.WITHDRAWAL, node=origin.name, detail={"prefix": prefix})
         )
         await router.ask(WithdrawOrigin(prefix=prefix))
+    await _gone_everywhere(rehearsal, origin.originates)
     await lab.wait_quiet()
     taken = await lab.snapshot(Moment.WITHDRAWN)
     for prefix in origin.originates:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -24,26 +23,20 @@ from peerlab.controller.origin_cases import (
     REJECT,
     BlackholeCase,
     EgressCase,
-    Forgery,
     IngressCase,
-    blackhole_cases,
-    egress_cases,
-    forgery,
-    ingress_cases,
     roa_text,
-    route_object,
 )
 from peerlab.controller.origin_exam import AGREED, ANY, FAR, FORGER, INSIDE, OUT, PEER, STRIP, cache_of, posts, want
 from peerlab.controller.origin_exam import with_cache as model_with_cache
+from peerlab.controller.origin_scene import Cast, OriginScene, cast_of, fate_of
 from peerlab.controller.rehearsal import Rehearsal
 from peerlab.evidence.events import RouterNotice
-from peerlab.evidence.snapshot import RouteFact
 from peerlab.evidence.story_origin import Ingress, OriginStimulus
 from peerlab.peering.origin_monitor import OriginAlarmKind
 from peerlab.peering.policy import BLACKHOLE
 from peerlab.router.protocol import Announce
 from peerlab.runtime.base import KernelRoute
-from peerlab.topology.model import NodeKind, RegistryEntry
+from peerlab.topology.model import NodeKind
 
 EXPIRE = 3
 """Seconds for which a cache that is about to be lost lets its data be used."""
@@ -52,65 +45,6 @@ EXPIRY_MARGIN = 10.0
 
 _WITH_SETS = (Ingress.SET_COVERED, Ingress.SET_FREE)
 """Rejected whatever their state is."""
-
-
-@dataclass
-class Cast:
-    """What is announced in one family."""
-
-    family: Family
-    ingress: list[IngressCase]
-    egress: list[EgressCase]
-    blackholes: list[BlackholeCase]
-    forgery: Forgery
-    live: Prefix
-    objects: list[RegistryEntry] = field(default_factory=list)
-    blackholed_vrps: list[Vrp] = field(default_factory=list)
-
-    def vrps(self) -> set[Vrp]:
-        """The ROAs with which the scene begins."""
-        found = {vrp for route in self.ingress for vrp in route.vrps}
-        found |= {vrp for out in self.egress for vrp in out.vrps}
-        return found | {self.forgery.loose, *self.blackholed_vrps}
-
-
-@dataclass
-class OriginScene:
-    """The scene at work: examiners, the cast of both families, and what the cache serves now."""
-
-    exam: Exam
-    edge: str
-    victim: int
-    other: int
-    casts: list[Cast]
-    served: set[Vrp] = field(default_factory=set)
-
-    # reading
-
-    async def judged(self, case: str, family: Family) -> dict[str, RouteFact]:
-        """What the edge has of a case's session, by prefix, accepted and rejected alike."""
-        router, session = await self.exam.router(self.edge), self.exam[case].sessions[family]
-        views = [await router.rib(view, session) for view in ("adj-rib-in-pre", "adj-rib-in-post")]
-        return {route.prefix: route for rib in views for route in rib}
-
-    async def vrps_in_force(self) -> int:
-        """How many VRPs the edge validates by."""
-        return (await (await self.exam.router(self.edge)).validation()).vrps
-
-    async def flaps(self) -> dict[str, int]:
-        """How often each examined session has gone down at the edge."""
-        facts = await (await self.exam.router(self.edge)).sessions()
-        return {fact.session: fact.flaps for fact in facts}
-
-    # the cache
-
-    async def serve(self, vrps: Iterable[Vrp]) -> None:
-        """Have the cache serve these, and wait until the edge validates by them. Raises TimedOut."""
-        self.served = set(vrps)
-        lab = self.exam.rehearsal.lab
-        await rpki.serve(lab, cache_of(lab.model), self.served)
-        await rpki.followed(lab, nodes=(self.edge,))
-        await lab.wait_quiet((self.edge,))
 
 
 async def validate_origins(rehearsal: Rehearsal) -> None:
@@ -142,27 +76,6 @@ async def validate_origins(rehearsal: Rehearsal) -> None:
         await exam.end()
 
 
-def cast_of(exam: Exam, family: Family, peer: int, cloud: int, victim: int, other: int) -> Cast:
-    """Choose what is announced in a family, and the route objects that let it through the allow-list."""
-    spare = exam.spare(family)
-    ingress = list(ingress_cases(family, spare, peer, other))
-    forged = forgery(family, spare, victim)
-    covered, ordinary, foreign, live = (next(spare) for _ in range(4))
-    objects = [route_object(case.covering, peer, family) for case in ingress]
-    objects += [route_object(prefix, peer, family) for prefix in (covered, ordinary, live)]
-    objects.append(route_object(forged.covering, victim, family))
-    return Cast(
-        family=family,
-        ingress=ingress,
-        egress=list(egress_cases(spare, cloud, peer, other)),
-        blackholes=list(blackhole_cases(covered, ordinary, foreign)),
-        forgery=forged,
-        live=live,
-        objects=objects,
-        blackholed_vrps=[Vrp(covered, peer)],
-    )
-
-
 async def announce_under_roas(scene: OriginScene) -> None:
     """POL-19, 20, 22 and the first half of SEC-06: everything is announced, then all answers are read."""
     for cast in scene.casts:
@@ -186,7 +99,7 @@ async def announce_under_roas(scene: OriginScene) -> None:
                 scene.exam[PEER].sessions[cast.family],
                 prefix=route.prefix,
                 vrps=vrps,
-                **_answer(seen, route.prefix),
+                **fate_of(seen, route.prefix),
             )
         await _observe_out(scene, cast)
         await _observe_holes(scene, cast)
@@ -207,7 +120,7 @@ async def change_roas(scene: OriginScene) -> None:
     await scene.serve(minimal | {cast.forgery.minimal for cast in scene.casts})
     for cast in scene.casts:
         now = await _forgery_now(scene, cast)
-        covering = _answer(await scene.judged(AGREED, cast.family), cast.forgery.covering)
+        covering = fate_of(await scene.judged(AGREED, cast.family), cast.forgery.covering)
         scene.exam.observed(
             OriginStimulus.FORGED,
             scene.exam[FORGER].node,
@@ -380,28 +293,20 @@ async def _announce_forgery(scene: OriginScene, cast: Cast) -> None:
 # -- looking -------------------------------------------------------------------------------------------------------
 
 
-def _answer(seen: dict[str, RouteFact], prefix: Prefix) -> dict[str, object]:
-    """State and fate of a route; empty when the edge does not have it."""
-    route = seen.get(prefix)
-    if route is None:
-        return {}
-    return {"state": route.rpki or NOT_FOUND, "accepted": route.accepted, "reason": route.reason}
-
-
 async def _answers(scene: OriginScene, cast: Cast, prefixes: Iterable[Prefix]) -> dict[str, dict[str, object]]:
     seen = await scene.judged(PEER, cast.family)
-    return {prefix: _answer(seen, prefix) for prefix in prefixes}
+    return {prefix: fate_of(seen, prefix) for prefix in prefixes}
 
 
 async def _forgery_now(scene: OriginScene, cast: Cast) -> dict[str, object]:
-    return _answer(await scene.judged(FORGER, cast.family), cast.forgery.prefix)
+    return fate_of(await scene.judged(FORGER, cast.family), cast.forgery.prefix)
 
 
 async def _change(scene: OriginScene, vrps: set[Vrp], change: str, state: str, expected: str) -> None:
     exam = scene.exam
     before, flaps = {}, await scene.flaps()
     for cast in scene.casts:
-        before[cast.family] = _answer(await scene.judged(PEER, cast.family), cast.live)
+        before[cast.family] = fate_of(await scene.judged(PEER, cast.family), cast.live)
         exam.applied(
             OriginStimulus.VRP_CHANGED,
             exam[PEER].node,
@@ -424,7 +329,7 @@ async def _change(scene: OriginScene, vrps: set[Vrp], change: str, state: str, e
             trial=change,
             before=before[cast.family],
             reset=flaps.get(session) != after.get(session),
-            **_answer(await scene.judged(PEER, cast.family), cast.live),
+            **fate_of(await scene.judged(PEER, cast.family), cast.live),
         )
 
 
@@ -473,7 +378,7 @@ async def _observe_holes(scene: OriginScene, cast: Cast) -> None:
             kernel=_kind(kernel.get(hole.prefix)),
             communities=[] if taken is None else list(taken.attributes.communities),
             told=sorted(session for session, prefixes in told.items() if hole.prefix in prefixes),
-            **_answer(await scene.judged(case, cast.family), hole.prefix),
+            **fate_of(await scene.judged(case, cast.family), hole.prefix),
         )
 
 

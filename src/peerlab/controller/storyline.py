@@ -7,6 +7,7 @@ from peerlab.controller import (
     examination,
     failover,
     hostile,
+    incident_scene,
     link_test,
     liveness,
     origin,
@@ -49,6 +50,13 @@ SCENES: tuple[Scene, ...] = (
         "ROAs come and go, their cache is lost, an origin is forged, a host is blackholed", conformance=True,
     ),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
+    Scene(
+        Phase.INCIDENT,
+        incident_scene.incidents,
+        (Phase.ALLOW,),
+        "prefixes are hijacked, sources are spoofed, clients command a route server",
+        conformance=True,
+    ),
     Scene(
         Phase.LIVENESS,
         liveness.watch_over,

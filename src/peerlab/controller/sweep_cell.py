@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from peerlab.bgp.attributes import Family
-from peerlab.controller import fault, probing
+from peerlab.controller import fault, probing, rpki
 from peerlab.controller.lab import ESTABLISH_WITHIN, Lab, now_ns
 from peerlab.controller.short_turn_up import turn_up_all
 from peerlab.errors import RefusedError, TimedOut
@@ -129,6 +129,8 @@ class SweepCell:
             await fault.set_link(lab, fault.find_link(lab, unit.name), up=False)
         elif unit.kind is UnitKind.METRO:
             await fault.set_metro(lab, unit.name, up=False)
+        elif unit.kind is UnitKind.RPKI_CACHE:
+            await rpki.kill_cache(lab, rpki.find_caches(lab, unit.name)[0])
         elif unit.kind is UnitKind.SESSION:
             client = await lab.router(lab.model.session(unit.name).left.node)
             await client.ask(ShutSession(session=unit.name, communication=TALK))
@@ -155,6 +157,10 @@ class SweepCell:
                 except RefusedError:
                     continue
         for unit in case.units:
+            if unit.kind is UnitKind.RPKI_CACHE:
+                cache = rpki.find_caches(lab, unit.name)[0]
+                if not await rpki.is_running(lab, cache):
+                    await rpki.restart_cache(lab, cache)
             if unit.kind is UnitKind.SESSION:
                 client = await lab.router(lab.model.session(unit.name).left.node)
                 await client.ask(OpenSession(session=unit.name))

@@ -55,6 +55,7 @@ def router_config(model: LabModel, node: Node, sessions: Sessions) -> RouterConf
         route_server=node.route_server,
         install_routes=not node.route_server,
         caches=servers_of(model, node),
+        own=node.own,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import exabgp.reactor.peer
 from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import _NOP, NOP, KeepAlive, Notify
-from exabgp.bgp.timer import ReceiveTimer
+from exabgp.bgp.timer import ReceiveTimer, SendTimer
 from exabgp.environment import getenv
 from exabgp.reactor.keepalive import KA
 from exabgp.reactor.network.error import LostConnection, NetworkError
@@ -88,12 +88,30 @@ class _State(FSM):  # type: ignore[misc]
         return self
 
 
+class KeepaliveTimer(SendTimer):  # type: ignore[misc]
+    """ExaBGP's keepalive timer, to the millisecond: in whole seconds, one that was sent late is followed by the next
+    in less than a second, which is more often than RFC 4271 section 4.4 allows.
+    """
+
+    def __init__(self, session: Any, hold_time: Any) -> None:
+        super().__init__(session, hold_time)
+        self.last_sent: float = time.time()
+
+    def need_ka(self) -> bool:
+        """Whether it is time for a KEEPALIVE; the next one is due a full interval after this one."""
+        now = time.time()
+        if not self.keepalive or now < self.last_sent + self.keepalive:
+            return False
+        self.last_sent = now
+        return True
+
+
 class _Keepalive(KA):  # type: ignore[misc]
     """ExaBGP's keepalive, findable: its timer says when the session must run next."""
 
     def __init__(self, session: Any, proto: SessionProtocol) -> None:
         super().__init__(session, proto)
-        proto.keepalive_timer = self.send_timer
+        proto.keepalive_timer = self.send_timer = KeepaliveTimer(session, proto.negotiated.holdtime)
 
 
 class HoldTimer(ReceiveTimer):  # type: ignore[misc]

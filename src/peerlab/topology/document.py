@@ -58,6 +58,9 @@ class RouterWords(_Words, frozen=True, kw_only=True):
     """The daemon that runs on it."""
     image: str | None = None
     """The container image it runs in, or none for a network namespace; derived from runtime."""
+    config: str | None = None
+    """A configuration of your own that it runs as it is (kinds bird and frr): a path from this file's directory. A
+    lab's own copy of a topology has the file's text behind the path's line."""
     metro: Name | None = None
     """The metro it stands in."""
     originates: tuple[Prefix, ...] | None = None

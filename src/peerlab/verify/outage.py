@@ -24,6 +24,7 @@ class UnitKind(StrEnum):
     ROUTE_SERVER = "route-server"
     SESSION = "session"
     METRO = "metro"
+    RPKI_CACHE = "rpki-cache"
     UP = "up"
 
 
@@ -66,6 +67,7 @@ def units(model: LabModel, kinds: Iterable[UnitKind] = FAILURES) -> tuple[Unit, 
         UnitKind.ROUTE_SERVER: [node.name for node in routers if node.route_server],
         UnitKind.SESSION: [session.id for session in model.sessions],
         UnitKind.METRO: [metro.name for metro in model.metros if metro.name in metros],
+        UnitKind.RPKI_CACHE: [cache.node for cache in model.caches],
         UnitKind.UP: [
             link.id for link in model.links if link.purpose in (LinkPurpose.INTERCONNECT, LinkPurpose.LAN)
         ],

@@ -40,6 +40,9 @@ All others want something that a sweep does not do: a turn-up watched from its r
 link test, a stream through the change. They are the rehearsal's.
 """
 
+BEFORE_ACTIVATION = frozenset({"RTG-03"})
+"""Swept checks that speak of a lab in which no Peering Service prefix is activated; a sweep's has them activated."""
+
 TITLES = {
     "SWP-01": "Only what lost its ground ends",
     "SWP-02": "No loop",
@@ -74,6 +77,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[PathTraced, ...]
     events: tuple[Event, ...]
     trace: Trace
+
+
+def swept(model: LabModel) -> dict[str, Moment]:
+    """The swept checks that can be judged in a lab, with their moments."""
+    left_out = BEFORE_ACTIVATION if model.services else frozenset()
+    return {check: moment for check, moment in SWEPT.items() if check not in left_out}
 
 
 def left_of(model: LabModel, case: Case) -> Survivors:
@@ -236,7 +245,7 @@ def _catalogue(run: Run, alive: Survivors) -> Iterator[Finding]:
         name: seen if name in alive.routers or not run.model.node(name).is_router else NodeSnapshot(node=name)
         for name, seen in run.settled.nodes.items()
     }
-    for check, moment in SWEPT.items():
+    for check, moment in swept(run.model).items():
         shown = Snapshot(label=moment, at=run.settled.at, nodes=nodes)
         evidence = Evidence(run.model, (*run.events, *run.paths), run.trace, {moment.value: shown})
         yield from judge_all(evidence, only=(check,))

@@ -9,8 +9,9 @@ import pytest
 
 from peerlab.bgp.config import BfdConfig
 from peerlab.controller.plan import ChangeBfd, EndIntent, Intent, View, desired_ends, plan
+from peerlab.errors import Unsupported
 from peerlab.topology.load import load
-from peerlab.topology.model import LabModel
+from peerlab.topology.model import LabModel, NodeKind
 
 DIRECT = Path(__file__).parents[3] / "topologies" / "direct.yaml"
 SESSION = "fab-ams-1--contoso-1.v4"
@@ -55,6 +56,18 @@ def test_what_differs_is_changed_at_both_ends(wanted: BfdConfig | None, there: B
 def test_nothing_is_done_when_it_is_as_wanted(bfd: BfdConfig | None) -> None:
     model = lab(bfd)
     assert plan(model, Intent(), view(model, bfd)) == ()
+
+
+@pytest.mark.parametrize("kind", ["frr", "bird"])
+def test_a_daemon_without_bfd_refuses_it_by_name_before_anything_is_built(kind: str) -> None:
+    model = lab(BfdConfig())
+    nodes = tuple(msgspec.structs.replace(n, kind=NodeKind(kind)) if n.name == "contoso-1" else n for n in model.nodes)
+    model = msgspec.structs.replace(model, nodes=nodes)
+    if kind == "bird":
+        assert plan(model, Intent(), view(model, BfdConfig())) == ()
+        return
+    with pytest.raises(Unsupported, match=f"{SESSION} wants BFD, which a router of kind frr does not do"):
+        plan(model, Intent(), View())
 
 
 def test_an_intent_overrides_the_topology() -> None:

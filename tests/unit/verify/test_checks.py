@@ -14,6 +14,7 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_hostile import HOSTILE_ROWS
+from verify_rows_incident import INCIDENT_ROWS
 from verify_rows_link import LINK_ROWS
 from verify_rows_liveness import LIVENESS_ROWS
 from verify_rows_monitoring import MONITORING_ROWS
@@ -47,6 +48,7 @@ ROWS: tuple[Row, ...] = (
     *LIVENESS_ROWS,
     *RESTART_ROWS,
     *SECURITY_ROWS,
+    *INCIDENT_ROWS,
     *TELEMETRY_ROWS,
     *MONITORING_ROWS,
     *DEPROVISION_ROWS,

@@ -17,7 +17,7 @@ from peerlab.verify.catalogue import CATALOGUE
 from peerlab.verify.finding import Finding, Outcome
 from peerlab.verify.likeness import in_flight
 from peerlab.verify.outage import Case
-from peerlab.verify.sweep import SWEPT, Run, judge_run, worst
+from peerlab.verify.sweep import SWEPT, Run, judge_run, swept, worst
 
 OWN = ("SWP-01", "SWP-02", "SWP-03", "SWP-04", "SWP-05", "SWP-06")
 
@@ -187,6 +187,12 @@ def test_what_one_end_told_and_the_other_has_not_heard_is_in_flight() -> None:
     assert list(in_flight(MODEL, look("x", 1, r1=sender, r2=hearer))) == []
     down = msgspec.structs.replace(node("r2", False))
     assert list(in_flight(MODEL, look("x", 1, r1=sender, r2=down))) == [], "nothing is on its way to who is not there"
+
+
+def test_the_ladder_is_not_judged_where_activation_moves_it() -> None:
+    reference = load(Path(__file__).parents[3] / "topologies" / "peering-service.yaml")
+    assert set(swept(reference)) == set(SWEPT) - {"RTG-03"}
+    assert swept(MODEL) == SWEPT
 
 
 def test_families_are_judged_apart() -> None:
