@@ -21,7 +21,7 @@ from peerlab.topology.model import (
     SessionEnd,
 )
 
-FIRST_ASN = 4200000000
+FIRST_ASN = 64512
 """Private AS numbers (RFC 6996): a ring of 200 needs more than the documentation ones."""
 
 V4_LINKS = int(IPv4Address("198.19.0.0"))
@@ -36,7 +36,10 @@ def prefix_of(number: int) -> Prefix:
 def ring(
     count: int, name: str, families: Collection[Family] = tuple(Family), kind: NodeKind = NodeKind.EXABGP
 ) -> LabModel:
-    """``count`` routers of a kind, ``count`` links, a session of each family on each, and an IPv4 prefix of each router."""
+    """``count`` routers of a kind and as many links, a session of each family on each, an IPv4 prefix of each router.
+
+    AS numbers are short ones: BIRD cuts the text of a path of a hundred long ones.
+    """
     accept = Policy(name="all", statements=(Statement(name="all", verdict=Verdict.ACCEPT),))
     interfaces: dict[int, list[Interface]] = {number: [] for number in range(count)}
     links, sessions = [], []

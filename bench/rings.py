@@ -1,11 +1,12 @@
 """From nothing to converged: a ring of N routers beside the bare floor and plain exabgp processes, in one run.
 
 ``python bench/rings.py [--kind exabgp|bird|frr] [--ipv4-only] [N ...]`` prints a table. Floor: the same namespaces,
-wires and addresses and nothing in them. Plain: one unmodified ``exabgp`` process per node with the same rendered exabgp.conf, until every
-session is up; it has no RIB and no FIB, so it converges on nothing. peerlab: until every router has every prefix in its
-Loc-RIB, tap running. Every link carries an IPv4 and an IPv6 session, so a router has four; with ``--ipv4-only`` it has
-two. On a machine that others use too, look at the CPU per router and at the ratio to the floor of the same run rather
-than at the seconds. ``--kind`` makes every router one of that kind; then there is no plain exabgp beside it.
+wires and addresses and nothing in them. Plain: one unmodified ``exabgp`` process per node with the same rendered
+exabgp.conf, until every session is up; it has no RIB and no FIB, so it converges on nothing. peerlab: until every
+router has every prefix in its Loc-RIB, tap running. Every link carries an IPv4 and an IPv6 session, so a router has
+four; with ``--ipv4-only`` it has two. ``--kind`` makes every router one of that kind; then there is no plain exabgp
+beside it. On a machine that others use too, look at the CPU per router and at the ratio to the floor of the same run
+rather than at the seconds.
 """
 
 from __future__ import annotations

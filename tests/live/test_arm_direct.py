@@ -488,6 +488,22 @@ def test_33_nothing_is_registered_without_peering_service(lab: ArmLab) -> None:
     assert "Operation is not supported for this peering type" in error.message
 
 
+def test_33_a_prefix_waits_for_an_active_connection(lab: ArmLab) -> None:
+    owner = lab.associate()
+    lab.does("sign-agreement", "64500")
+    wanted = [link(one, *wire, use_for_peering_service=True) for one, wire in zip((FIRST, SECOND), WIRES, strict=True)]
+    lab.sdk.peerings.create_or_update(GROUP, "p1", direct(owner, *wanted, sku="Premium_Direct_Free"))
+    body = arm.PeeringRegisteredPrefix(properties=arm.PeeringRegisteredPrefixProperties(prefix="198.18.33.0/24"))
+    error = refused(lab.sdk.registered_prefixes.create_or_update, GROUP, "p1", "hq", body)
+    assert (error.status_code, error.error.code) == (400, "BadArgument")
+    assert "no Active connection" in error.message
+    assert list(lab.sdk.registered_prefixes.list_by_peering(GROUP, "p1")) == []
+    lab.turn_up()
+    made = lab.sdk.registered_prefixes.create_or_update(GROUP, "p1", "hq", body)
+    assert made.properties.prefix_validation_state == "Pending" and made.properties.peering_service_prefix_key
+    lab.sdk.registered_prefixes.delete(GROUP, "p1", "hq")
+
+
 def test_41_availability(lab: ArmLab) -> None:
     for location, answer in (("amsterdam", "Available"), ("Dublin", "Unavailable")):
         asked = arm.CheckServiceProviderAvailabilityInput(

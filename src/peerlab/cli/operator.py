@@ -134,7 +134,7 @@ def outbox(lab: str | None, as_json: bool) -> None:
 @click.command()
 @lab_argument
 def metrics(lab: str | None) -> None:
-    """Session availability and flaps, in Prometheus' format.
+    """Sessions, traffic, latencies, probes, in Prometheus' format.
 
     \b
     Example:  peerlab metrics direct
