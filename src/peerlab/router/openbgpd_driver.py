@@ -25,7 +25,7 @@ from peerlab.daemons.bmp import as_received
 from peerlab.daemons.openbgpd_dump import ends_of_rib, file_name, is_kept
 from peerlab.daemons.openbgpd_reply import DEFAULT_LOCAL_PREF, OpenBgpdSession, routes, sessions
 from peerlab.daemons.shown_route import ShownRoute
-from peerlab.errors import RuntimeFailure, TimedOut
+from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.companion_driver import Shown, Watching
