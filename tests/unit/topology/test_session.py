@@ -245,3 +245,21 @@ def test_bfd_is_what_is_stated_and_voice_demands_it_strictly(said: str, peering_
     model = load_text(text, "direct.yaml")
     assert {s.bfd for s in model.sessions if s.connection == "fabrikam-amsterdam/second"} == {bfd}
     assert {s.bfd for s in model.sessions if s.connection is None} == {None}
+
+
+@pytest.mark.parametrize(("key", "connects"), [("", "a-1"), ("md5: secret", "b-1")])
+def test_openbgpd_connects_where_there_is_a_key(key: str, connects: str) -> None:
+    model = load_text(
+        f"""
+name: lab
+ases:
+  a: {{asn: 64496, role: isp, providers: [b], routers: {{a-1: }}}}
+  b: {{asn: 64497, role: transit, routers: {{b-1: {{kind: openbgpd}}}}}}
+links:
+  - {{between: [a-1, b-1], session: {{families: [ipv4], {key}}}}}
+""",
+        "x.yaml",
+    )
+    session = model.session("a-1--b-1.v4")
+    assert not session.end(connects).passive
+    assert session.other(connects).passive
