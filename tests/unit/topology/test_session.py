@@ -267,3 +267,21 @@ def test_a_restart_time_has_to_fit_its_twelve_bits(seconds: int) -> None:
     said = f"[ams-edge-2, fab-ams-2], session: {{graceful-restart: {{time: {seconds}}}}}}}\n"
     with pytest.raises(InputError, match="12 bits"):
         load_text(said.join(text.rsplit("[ams-edge-2, fab-ams-2]}\n", 1)), "direct.yaml")
+
+
+@pytest.mark.parametrize(("key", "connects"), [("", "a-1"), ("md5: secret", "b-1")])
+def test_openbgpd_connects_where_there_is_a_key(key: str, connects: str) -> None:
+    model = load_text(
+        f"""
+name: lab
+ases:
+  a: {{asn: 64496, role: isp, providers: [b], routers: {{a-1: }}}}
+  b: {{asn: 64497, role: transit, routers: {{b-1: {{kind: openbgpd}}}}}}
+links:
+  - {{between: [a-1, b-1], session: {{families: [ipv4], {key}}}}}
+""",
+        "x.yaml",
+    )
+    session = model.session("a-1--b-1.v4")
+    assert not session.end(connects).passive
+    assert session.other(connects).passive
