@@ -56,6 +56,7 @@ PUTS = st.sampled_from(
         direct(link(service=True), msgspec.structs.replace(SECOND, use_for_peering_service=True)),
         direct(link(bandwidth=20000), SECOND),
         direct(link("c3", "192.168.0.0/31", None), name="p2", asn="fabrikam"),
+        direct(link("c3", "192.168.0.8/31", None), name="p2"),
         direct(link(bandwidth=7)),
         exchange(neighbor("c3", microsoft_v4="80.249.209.20"), name="p2"),
         exchange(neighbor("c3", microsoft_v4="80.249.209.20", max_v4=5), name="p2"),
@@ -116,6 +117,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.office = Office()
         self.looked_at, self.replayed = 0, Ledger()
         self.office.associate(agreement=True)
+        self.office.associate(64501, "fabrikam")
         self.office.do(direct(link(), SECOND))
 
     def attempt(self, command: ask.Command) -> None:
@@ -170,6 +172,14 @@ class AnyOrder(RuleBasedStateMachine):
             self.attempt(kind(**at))
         self.attempt(ask.JudgeValidation(**at, verdicts=verdicts))
         self.attempt(ask.OpenPolicy(**at))
+
+    @rule()
+    def two_ases_with_one_address(self) -> None:
+        """Whoever is provisioned second fails."""
+        self.attempt(direct(link("c3", "192.168.0.0/31", None), name="p2", asn="fabrikam"))
+        for at in ({"peering": "p1", "connection": "c1"}, {"peering": "p2", "connection": "c3"}):
+            for kind in (ask.ApproveConnection, ask.NotifyReady, ask.ProvisionSessions):
+                self.attempt(kind(**at))
 
     @rule()
     def test_both_links_at_once(self) -> None:
