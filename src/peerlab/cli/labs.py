@@ -12,11 +12,12 @@ from peerlab.controller.configuration import keep_configurations
 from peerlab.controller.kept_resources import drop_resources, kept_names, place_of, restore_resources
 from peerlab.controller.lab import Lab
 from peerlab.controller.plan import Intent, View, plan
+from peerlab.daemons.own_configuration import check_own
 from peerlab.errors import InputError, Problem, RefusedError
 from peerlab.evidence.snapshot import NodeSnapshot
 from peerlab.evidence.store import LabStore
 from peerlab.runtime.namespaces import list_labs
-from peerlab.topology.load import in_runtime, load, load_text
+from peerlab.topology.load import in_runtime, load, load_text, read_topology
 from peerlab.topology.mistake import no_such
 from peerlab.topology.model import LabModel, Node, RuntimeKind
 
@@ -31,11 +32,9 @@ runtime_option = click.option(
 
 def chosen_topology(path: Path, runtime: str | None) -> tuple[LabModel, str]:
     """A topology and its text, its routers moved into another runtime when one is named. Raises InputError."""
-    model = load(path)
-    text = path.read_text()
-    if runtime is None:
-        return model, text
-    text = in_runtime(text, RuntimeKind(runtime))
+    text = read_topology(path)
+    if runtime is not None:
+        text = in_runtime(text, RuntimeKind(runtime))
     return load_text(text, str(path)), text
 
 
@@ -294,6 +293,7 @@ def validate(topologies: tuple[Path, ...]) -> None:
     for topology in topologies:
         try:
             model = load(topology)
+            check_own(model)
         except InputError as error:
             problems += error.problems
             continue
