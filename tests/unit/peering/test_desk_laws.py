@@ -38,6 +38,7 @@ OF_A_CONNECTION = st.sampled_from(
         ask.OpenPolicy,
         ask.ClearBlocker,
         ask.ResumeProvisioning,
+        ask.ProvisionBandwidth,
         ask.Deprovision,
         ask.CompleteRemoval,
         ask.StartLinkTest,
