@@ -22,7 +22,10 @@ from peerlab.runtime.base import Impairment, InterfaceSpec, LinkSpec, NodeSpec
 from peerlab.runtime.namespaces import NamespaceRuntime, start_cell
 
 HERE, THERE, PORT = "192.0.2.1", "192.0.2.2", 5000
-NODES = (NodeSpec("here", sysctls={"ipv4/tcp_wmem": "4096 16384 67108864"}), NodeSpec("there", sysctls={"ipv4/tcp_rmem": "4096 131072 67108864"}))
+NODES = (
+    NodeSpec("here", sysctls={"ipv4/tcp_wmem": "4096 16384 67108864"}),
+    NodeSpec("there", sysctls={"ipv4/tcp_rmem": "4096 131072 67108864"}),
+)
 LINK = LinkSpec(
     "wire",
     InterfaceSpec("here", "e0", addresses=(f"{HERE}/24",)),
