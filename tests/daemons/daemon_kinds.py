@@ -45,9 +45,9 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     peer again, None when it can. ``differs`` makes of what the decision core announces what this daemon announces,
     a difference that docs/daemons.md lists; its second argument tells of a route of the own AS. ``shows`` makes of
     what the decision core holds what this daemon shows. ``check`` has the daemon itself read the files in a directory,
-    and raises RuntimeFailure with its words. ``may_fail`` are checks that rightly fail at times. The rest are things that not every daemon can: listen where there is an
-    MD5 key, originate a route with a path, ask an RPKI cache, speak of extended messages, hear of interior costs,
-    leave a path that ends in a set without an origin.
+    and raises RuntimeFailure with its words. ``may_fail`` are checks that rightly fail at times. The rest are things
+    that not every daemon can: listen where there is an MD5 key, originate a route with a path, ask an RPKI cache, speak
+    of extended messages, hear of interior costs, leave a path that ends in a set without an origin.
     """
 
     name: str

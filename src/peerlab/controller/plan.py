@@ -240,6 +240,11 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
                     f"{node.name} is to ask an RPKI cache, which needs FRR's module bgpd_rpki, and Debian's package "
                     "frr does not have it; run it on ExaBGP or BIRD"
                 )
+            if node.kind is NodeKind.OPENBGPD and servers_of(model, node):
+                raise Unsupported(
+                    f"{node.name} is to ask an RPKI cache, but OpenBGPD does not show which ROAs it holds; "
+                    "run it on ExaBGP or BIRD"
+                )
     kinds = {node.name: node.kind for node in model.nodes}
     own = {node.name for node in model.nodes if node.own is not None}
     for session in model.sessions:

@@ -275,7 +275,8 @@ def _sets(action: Action, side: Side) -> list[str]:
     if isinstance(action, Prepend):
         return _prepend(action, side)
     if isinstance(action, PrependFirst):
-        return _prepend_first(action)
+        # The neighbour that a route came from is its first AS: OpenBGPD insists on that (enforce neighbor-as).
+        return [f"prepend-neighbor {_times(action.times)}"] if action.times else []
     if isinstance(action, NextHopSelf):
         return ["nexthop self"]
     if isinstance(action, Discard):
@@ -285,18 +286,16 @@ def _sets(action: Action, side: Side) -> list[str]:
 
 
 def _prepend(action: Prepend, side: Side) -> list[str]:
-    if not 0 <= action.times <= _LARGEST_PREPEND:
-        raise _Inexpressible(f"an AS can be prepended 0 to {_LARGEST_PREPEND} times, not {action.times}")
+    _times(action.times)
     if side.own_as is not None and action.asn != side.own_as:
         raise _Inexpressible(f"only its own AS {side.own_as} can be prepended, not {action.asn}")
     return [f"prepend-self {action.times}"] if action.times else []
 
 
-def _prepend_first(action: PrependFirst) -> list[str]:
-    """The AS that the route was heard from is the first of its path, at a router that checks first ASes."""
-    if not 0 <= action.times <= _LARGEST_PREPEND:
-        raise _Inexpressible(f"an AS can be prepended 0 to {_LARGEST_PREPEND} times, not {action.times}")
-    return [f"prepend-neighbor {action.times}"] if action.times else []
+def _times(times: int) -> int:
+    if not 0 <= times <= _LARGEST_PREPEND:
+        raise _Inexpressible(f"an AS can be prepended 0 to {_LARGEST_PREPEND} times, not {times}")
+    return times
 
 
 def _comment(text: str) -> str:

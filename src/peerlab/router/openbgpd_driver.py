@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from peerlab.bgp.attributes import Address, Family, PathAttributes, Prefix
+from peerlab.bgp.attributes import Family, PathAttributes, Prefix
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import digest
@@ -25,7 +25,7 @@ from peerlab.daemons.bmp import as_received
 from peerlab.daemons.openbgpd_dump import ends_of_rib, file_name, is_kept
 from peerlab.daemons.openbgpd_reply import DEFAULT_LOCAL_PREF, OpenBgpdSession, routes, sessions
 from peerlab.daemons.shown_route import ShownRoute
-from peerlab.errors import RuntimeFailure, TimedOut
+from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.companion_driver import Shown, Watching
@@ -98,9 +98,7 @@ class OpenBgpdDriver:
     def reload(self) -> None:
         """OpenBGPD finds out by itself what is new."""
         self._process.check()
-        for address in self._read_of.keys() - self._sessions.keys():
-            del self._read_of[address]
-            (self._companion.directory / file_name(Address(address))).unlink(missing_ok=True)
+        self.poke()
         before = self._reloads
         self._control.ask("reload")
         limit = time.monotonic() + RELOAD_WITHIN
@@ -114,6 +112,7 @@ class OpenBgpdDriver:
             self._child.read()
             if self._child.has_ended:
                 raise RuntimeFailure("OpenBGPD has ended")
+        self._read_of.clear()  # it begins every record of UPDATEs anew
         self._table_changed()
 
     def poke(self) -> None:
@@ -131,7 +130,9 @@ class OpenBgpdDriver:
         except FileNotFoundError:
             return
         except ValueError as error:
-            raise RuntimeFailure(f"{self._companion.config.node}: {error}") from error
+            self._companion.notice("trouble", peer.session, str(error), time.time_ns())
+            self._read_of.pop(peer.peer_address, None)
+            return
         self._read_of[peer.peer_address] = read + used
         if found and self._companion.is_established(peer.session):
             self._companion.end_of_rib(peer.session)

@@ -26,6 +26,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     RemovePrivateAses,
     RpkiIs,
@@ -121,6 +122,7 @@ def test_conditions(condition: Condition, asked: list[str]) -> None:
          ["community delete 8075:*", "large-community delete 64500:*:*"]),
         (Prepend(ME, 2), ["prepend-self 2"]),
         (Prepend(ME, 0), []),
+        (PrependFirst(3), ["prepend-neighbor 3"]),
         (Discard(), [f"large-community {MARK}:3:1"]),
     ],
 )  # fmt: skip
