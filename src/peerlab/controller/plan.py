@@ -199,7 +199,8 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
 def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
     """The steps from what is observed to what is desired, in the order in which they are safe.
 
-    Raises InputError when an engineer's own configuration does not fit the topology, Unsupported when a daemon cannot be run or cannot express a policy that it shall have, naming it.
+    Raises InputError when an engineer's own configuration does not fit the topology, Unsupported when a daemon cannot be
+    run or cannot express a policy that it shall have, naming it.
     """
     ends = desired_ends(model, intent)
     check_own(model)
