@@ -286,27 +286,31 @@ class Office:
             self._tell(f"{node} cannot be asked: {error}")
             return ()
 
-    async def session_states(self, peerings: Iterable[PeeringRecord | LegacyRecord]) -> SessionStates:
-        """What the edge routers say now of the connections' sessions; the least advanced session of a mesh counts."""
+    async def session_states(self, peerings: Iterable[PeeringRecord | LegacyRecord]) -> dict[str, SessionStates]:
+        """What the edge routers say now, by key of the peering; the least advanced session of a mesh counts.
+
+        Identifiers of connections are the clients' own: two peerings may have the same.
+        """
         wires = [
-            (connection.identifier, found[1])
+            (peering.key, connection.identifier, found[1])
             for peering in peerings
             for connection in peering.connections
             if connection.stage is not None
             and (found := find_connection(self.lab.model, peering.key, connection.label)) is not None
         ]
-        nodes = sorted({edge for _, wire in wires for edge in self._edges_of(wire)})
+        nodes = sorted({edge for _, _, wire in wires for edge in self._edges_of(wire)})
         answers = await asyncio.gather(*(self.session_facts(node) for node in nodes))
         facts = {fact.session: fact for answer in answers for fact in answer}
-        states: dict[tuple[str, Family], SessionState] = {}
+        states: dict[str, dict[tuple[str, Family], SessionState]] = {}
         order = list(SessionState)
-        for identifier, wire in wires:
+        for peering_key, identifier, wire in wires:
+            mine = states.setdefault(peering_key, {})
             for name in wire.sessions:
                 if (fact := facts.get(name)) is None:
                     continue
                 key, state = (identifier, fact.family), SessionState(fact.state)
-                states[key] = min(states.get(key, state), state, key=order.index)
-        return states
+                mine[key] = min(mine.get(key, state), state, key=order.index)
+        return dict(states)
 
     def sessions_of(self, peering: PeeringRecord) -> list[tuple[ConnectionRecord, str, str]]:
         """Connection, session id and edge node of every session a peering has on the edge."""

@@ -116,7 +116,7 @@ class BackboneWords(_Words, frozen=True, kw_only=True):
     v6: Prefix | None = None
     """IPv6 prefix of the link, /64 to /127; derived likewise."""
     delay_ms: float | None = None
-    """One-way delay in milliseconds, where the kernel can shape."""
+    """One-way delay in milliseconds, in each direction."""
 
 
 class AsWords(_Words, frozen=True, kw_only=True):
@@ -221,7 +221,7 @@ class LinkWords(_Words, frozen=True, kw_only=True):
     v6: Prefix | None = None
     """IPv6 prefix of the link, /64 to /127; derived likewise."""
     delay_ms: float | None = None
-    """One-way delay in milliseconds, where the kernel can shape."""
+    """One-way delay in milliseconds, in each direction."""
     bandwidth_mbps: int | None = None
     """Capacity in Mbit/s."""
     session: SessionWords = SessionWords()
@@ -294,7 +294,7 @@ class ConnectionWords(_Words, frozen=True, kw_only=True):
     """Both sides agreed on the BLACKHOLE community 65535:666 (RFC 7999): Microsoft's edge drops what
     is announced with it, inside prefixes that the peer may announce."""
     delay_ms: float | None = None
-    """Direct: one-way delay in milliseconds, where the kernel can shape."""
+    """Direct: one-way delay in milliseconds, in each direction."""
     session: SessionWords = SessionWords()
     """Options of its sessions."""
 
