@@ -64,10 +64,11 @@ def test_a_rehearsal_with_it_ends_in_verdicts_and_none_is_a_failure(
     told = done.stdout + done.stderr
     assert verdicts.exists(), told
     outcomes = {finding["check"]: finding["outcome"] for finding in json.loads(verdicts.read_text())["findings"]}
-    assert sorted(check for check, outcome in outcomes.items() if outcome == "fail") == [], told
+    failed = {check for check, outcome in outcomes.items() if outcome == "fail"}
+    assert sorted(failed - kind.may_fail) == [], told
     judged = {check for check in PROVEN if outcomes[check] != "not-applicable"}
     assert sorted(check for check in judged if outcomes[check] != "pass") == [], told
-    assert done.returncode in (0, 2), told
+    assert done.returncode in ((0, 1, 2) if failed else (0, 2)), told
     assert not re.search(r"did not end well|^✗", told, re.MULTILINE), told
 
 

@@ -48,7 +48,7 @@ def peerings(office: Office) -> APIRouter:
 
     async def published(*records: PeeringRecord) -> list[Peering]:
         states = await office.session_states(records)
-        return [_with_access_lists(office, peering_resource(record, states)) for record in records]
+        return [_with_access_lists(office, peering_resource(record, states.get(record.key, {}))) for record in records]
 
     async def listed(request: Request, records: list[PeeringRecord]) -> Response:
         page, link = cut(request, by_key({record.key: record for record in records}))

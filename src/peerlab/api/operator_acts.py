@@ -178,6 +178,11 @@ ACTS: dict[str, Act] = {
         _command(lambda o: ask.RejectTypeChange(peering=o.on, connection=o.connection, reason=o.reason)),
     ),
     "convert": Act("Carry out an approved conversion with its hard BGP restart.", CONNECTION, _convert),
+    "provision-bandwidth": Act(
+        "Carry out an Active one's change of bandwidth.",
+        CONNECTION,
+        _command(lambda o: ask.ProvisionBandwidth(peering=o.on, connection=o.connection)),
+    ),
     "deprovision": Act(
         "Agree to deprovision an Active connection: it is drained.",
         CONNECTION,

@@ -1,7 +1,8 @@
 """Route monitoring of Peering Service prefixes: the edge routers tell of route changes, the desk keeps the events.
 
 Every external session of every cloud router is watched for the prefixes that stand on the desk, and for a few
-more-specifics of each. What the monitor knows is what the event log says, so a controller that comes back tells nothing twice.
+more-specifics of each. What the monitor knows is what the event log says, so a controller that comes back tells nothing
+twice.
 """
 
 from __future__ import annotations

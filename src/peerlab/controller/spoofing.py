@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -209,10 +210,8 @@ async def _count(task: Task, node: str, interface: str, allowed: set[Packet]) ->
                 if all(counted[key] >= many for key, many in missing.items()):
                     return
 
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(until_all_are_there(), ARRIVES_WITHIN)
-    except TimeoutError:
-        pass
     for record in await task.drain():
         if record.get("direction") == "in" and "hex" in record:
             counted[record["source"], record["destination"]] += 1

@@ -6,7 +6,6 @@ Nothing holds a link to its bandwidth: what it carries is compared with it.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,8 +28,8 @@ SIZE = 1000
 HEADERS = {Family.IPV4: 42, Family.IPV6: 62}
 """Octets of Ethernet, IP and UDP headers of a datagram, which interface counters include."""
 PORT = 42000
-WINDOW = 0.4
-"""Seconds over which counters are compared."""
+BEATS, BEATS_HZ = 20, 50.0
+"""Datagrams of a slow stream, and how many of it a second: counters are compared over the time that it takes."""
 
 
 @asynccontextmanager
@@ -55,7 +54,7 @@ async def offered(
         for number, family in enumerate(families):
             rate = peak / scale / len(families) * 1e6 / 8 / (SIZE + HEADERS[family])
             await _send(rehearsal, stack, service, customer, family, PORT + number, rate)
-        before = await _carried(rehearsal, wires)
+        before = await _carried(rehearsal, wires, service, customer)
         detail = {"trial": moment.value, "customer": customer, "offered_mbps": peak / scale, "scale": scale}
         bandwidths = {link: c.bandwidth_mbps for link, c in wires.items()}
         lab.record(
@@ -67,7 +66,7 @@ async def offered(
             )
         )
         yield
-        after = await _carried(rehearsal, wires)
+        after = await _carried(rehearsal, wires, service, customer)
         lab.record(
             StimulusObserved(
                 at=now_ns(),
@@ -97,10 +96,15 @@ async def _send(
     await probing.listening(sender)
 
 
-async def _carried(rehearsal: Rehearsal, wires: dict[str, ConnectionRequest]) -> dict[str, float]:
+async def _carried(
+    rehearsal: Rehearsal, wires: dict[str, ConnectionRequest], service: str, customer: str
+) -> dict[str, float]:
     """Mbit/s that the edge of each connection sends to its peer, as its interface counts them."""
+    node = rehearsal.model.node(customer)
+    address = probing.address_of(node, Family.IPV4 if _has(rehearsal, customer, Family.IPV4) else Family.IPV6)
     (began, first) = await _sent(rehearsal, wires)
-    await asyncio.sleep(WINDOW)
+    beat = {"destination": address, "port": PORT, "rate_hz": BEATS_HZ, "count": BEATS}
+    await (await rehearsal.lab.runtime.task(service, probing.STREAM_SEND, beat)).result()
     (ended, last) = await _sent(rehearsal, wires)
     return {link: round((last[link] - first[link]) * 8 / 1e6 / (ended - began), 3) for link in wires}
 

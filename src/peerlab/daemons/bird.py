@@ -20,6 +20,7 @@ from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
+from peerlab.daemons.bird_own import OWN, lab_file
 from peerlab.daemons.origination import Origination
 from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.errors import Unsupported
@@ -53,7 +54,10 @@ def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath,
 def files(
     config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
 ) -> Mapping[PurePath, str]:
-    """Both files from the configuration alone; see ``configuration``."""
+    """Both files from the configuration alone; see ``configuration``. An own configuration is left as it is."""
+    if config.own is not None:
+        own_files = {CONFIGURATION: lab_file(config.node, config.own), OWN: config.own.text}
+        return {**own_files, ROUTER: router_json(config)}
     return {CONFIGURATION: configuration(config, shut, originated), ROUTER: router_json(config)}
 
 

@@ -14,7 +14,8 @@ from peerlab.bgp.attributes import Address, Family, PathAttributes
 from peerlab.bgp.config import PeerConfig, RouterConfig
 from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.daemons.base import Argv, Sessions, template
-from peerlab.daemons.openbgpd_filter import MARK, SOURCES, Side, refuses_sets, rules
+from peerlab.daemons.openbgpd_dump import file_name, is_kept
+from peerlab.daemons.openbgpd_filter import MARK, MED_SET, SOURCES, Side, refuses_sets, rules
 from peerlab.daemons.origination import Origination
 from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.errors import Unsupported
@@ -91,7 +92,7 @@ def _network(config: RouterConfig, one: Origination) -> str:
     if attributes.origin:
         sets.append(f"origin {attributes.origin.name.lower()}")
     if attributes.med is not None:
-        sets.append(f"metric {attributes.med}")
+        sets += [f"metric {attributes.med}", f"large-community {MED_SET}"]
     if attributes.local_pref is not None:
         sets.append(f"localpref {attributes.local_pref}")
     sets += [f"community {text}" for text in attributes.communities]
@@ -133,6 +134,8 @@ def _lines(config: RouterConfig, peer: PeerConfig, shut: bool) -> list[str]:
         lines.append(f"max-prefix {peer.max_prefix}")
     if peer.bfd is not None:
         raise Unsupported(f"OpenBGPD has no BFD (session {peer.session}); take `bfd` away, or run this end on BIRD")
+    if is_kept(peer):
+        lines.append(f'dump updates in "{config.directory}/{file_name(peer.peer_address)}"')
     if shut:
         lines.append("down")
     return lines

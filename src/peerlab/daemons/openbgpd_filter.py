@@ -37,6 +37,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     RemovePrivateAses,
     RpkiIs,
@@ -55,6 +56,9 @@ SOURCES = {LearnedFrom.EBGP: f"{MARK}:2:1", LearnedFrom.IBGP: f"{MARK}:2:2", Lea
 
 DISCARDED = f"{MARK}:3:1"
 """Packets to the prefix are dropped."""
+
+MED_SET = f"{MARK}:4:1"
+"""The MED is this router's own: one that was received OpenBGPD does not tell another AS, but shows as if it did."""
 
 NO_MARKS = f"large-community delete {MARK}:*:*"
 _NO_PASSING_MARKS = f"large-community delete {MARK}:1:*"
@@ -263,13 +267,16 @@ def _sets(action: Action, side: Side) -> list[str]:
     if isinstance(action, SetMed):
         if action.value is None:
             raise _Inexpressible("a MED cannot be taken off")
-        return [f"metric {action.value}"]
+        return [f"metric {action.value}", f"large-community {MED_SET}"]
     if isinstance(action, AddCommunities):
         return [_community(one) for one in action.communities]
     if isinstance(action, RemoveCommunities):
         return [_community(one).replace("community ", "community delete ") for one in action.patterns]
     if isinstance(action, Prepend):
         return _prepend(action, side)
+    if isinstance(action, PrependFirst):
+        # The neighbour that a route came from is its first AS: OpenBGPD insists on that (enforce neighbor-as).
+        return [f"prepend-neighbor {_times(action.times)}"] if action.times else []
     if isinstance(action, NextHopSelf):
         return ["nexthop self"]
     if isinstance(action, Discard):
@@ -279,11 +286,16 @@ def _sets(action: Action, side: Side) -> list[str]:
 
 
 def _prepend(action: Prepend, side: Side) -> list[str]:
-    if not 0 <= action.times <= _LARGEST_PREPEND:
-        raise _Inexpressible(f"an AS can be prepended 0 to {_LARGEST_PREPEND} times, not {action.times}")
+    _times(action.times)
     if side.own_as is not None and action.asn != side.own_as:
         raise _Inexpressible(f"only its own AS {side.own_as} can be prepended, not {action.asn}")
     return [f"prepend-self {action.times}"] if action.times else []
+
+
+def _times(times: int) -> int:
+    if not 0 <= times <= _LARGEST_PREPEND:
+        raise _Inexpressible(f"an AS can be prepended 0 to {_LARGEST_PREPEND} times, not {times}")
+    return times
 
 
 def _comment(text: str) -> str:

@@ -1,7 +1,7 @@
 """What ``bgpctl -j`` says, read strictly: a word that cannot be read is an error, never a guess. Measured on 7.7.
 
-It writes MED 0 for a route without MED, and LOCAL_PREF 100 for one without LOCAL_PREF. Extended communities are not
-read.
+It writes MED 0 for a route without MED, and LOCAL_PREF 100 for one without LOCAL_PREF. Extended communities and
+unknown attributes are not read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from peerlab.bgp.attributes import Address, Aggregator, Origin, PathAttributes, Prefix, Segment, SegmentType
 from peerlab.bgp.communities import WELL_KNOWN
-from peerlab.daemons.openbgpd_filter import DISCARDED, MARK
+from peerlab.daemons.openbgpd_filter import DISCARDED, MARK, MED_SET
 from peerlab.daemons.shown_route import ShownRoute
 
 DEFAULT_LOCAL_PREF = 100
@@ -86,6 +86,7 @@ def _route(one: Mapping[str, Any]) -> ShownRoute:
             best=one.get("best", False),
             age=one["last_update_sec"],
             discarded=DISCARDED in marks,
+            med_is_set=MED_SET in marks,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"OpenBGPD shows a route in words that cannot be read ({error!r}): {one}") from error
@@ -95,21 +96,21 @@ def attributes_of(one: Mapping[str, Any]) -> PathAttributes:
     """Path attributes as shown, without the marks of this laboratory's rules. Raises KeyError, ValueError."""
     more = {part["type"]: part for part in one.get("attributes", ())}
     hop = one["exit_nexthop"]
-    aggregator = more.get("AGGREGATOR")
+    aggregator = more.get("Aggregator")
     return PathAttributes(
         origin=_ORIGINS[one["origin"]],
         as_path=path_of(one["aspath"]),
         next_hop=None if hop in ("0.0.0.0", "::") else Address(hop),
         med=one["metric"] or None,
         local_pref=one["localpref"],
-        atomic_aggregate="ATOMIC_AGGREGATE" in more or "Atomic Aggregate" in more,
+        atomic_aggregate="Atomic Aggregate" in more,
         aggregator=None if aggregator is None else Aggregator(aggregator["AS"], Address(aggregator["router_id"])),
         communities=tuple(sorted(_NAMES.get(text, text) for text in one.get("communities", ()))),
         large_communities=tuple(
             sorted(text for text in one.get("large_communities", ()) if not text.startswith(f"{MARK}:"))
         ),
-        originator_id=Address(more["ORIGINATOR_ID"]["originator"]) if "ORIGINATOR_ID" in more else None,
-        cluster_list=tuple(Address(text) for text in more.get("CLUSTER_LIST", {}).get("cluster_list", ())),
+        originator_id=Address(more["Originator Id"]["originator"]) if "Originator Id" in more else None,
+        cluster_list=tuple(Address(text) for text in more.get("Cluster Id List", {}).get("cluster_list", ())),
         otc=more["OTC"]["as"] if "OTC" in more else None,
     )
 

@@ -10,7 +10,7 @@ from peerlab.bgp.attributes import Address, PathAttributes, Prefix
 class ShownRoute(msgspec.Struct, frozen=True, kw_only=True):
     """``peer`` is the neighbour's address, None for an own route. ``age`` is seconds since it came.
 
-    ``discarded``: policy has packets to the prefix dropped.
+    ``discarded``: policy has packets to the prefix dropped. ``med_is_set``: the MED is this router's own.
     """
 
     prefix: Prefix
@@ -19,3 +19,4 @@ class ShownRoute(msgspec.Struct, frozen=True, kw_only=True):
     best: bool = False
     age: int = 0
     discarded: bool = False
+    med_is_set: bool = False

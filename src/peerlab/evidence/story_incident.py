@@ -45,7 +45,7 @@ class Control(StrEnum):
 
 
 class IncidentStimulus(StrEnum):
-    """What the scene does on purpose."""
+    """What the scene does on purpose, and `peerlab incident` on a lab that runs."""
 
     HIJACKED = "prefix-hijacked"
     """A prefix of somebody else is announced. applied: node=announcer, session, trial, case:str, prefix, victim:prefix,
@@ -59,3 +59,6 @@ class IncidentStimulus(StrEnum):
     node=announcer, session, trial, case:str, prefix, as_path (as sent), communities:[text], server, client:session,
     client_as:int, expected:as_path that the client is to be told, '' for nothing. observed: told:as_path, '' for
     nothing, communities:[text]."""
+    STAGED = "incident-staged"
+    """An incident of the table is played on a lab that runs. applied: node=actor, session, trial=incident's id,
+    prefixes:[...], as_path. observed: verdicts:{expectation: outcome}, once all is taken back."""

@@ -5,7 +5,8 @@ at the backup location the backup route's. An announcement of exactly that prefi
 hijack wherever it is heard, whether or not import policy let it in; one with the right origin from an AS that is no
 upstream of it is a leak. Which path is in use is what the edge routers' own decisions say.
 
-More-specifics are watched too, up to ``SUB_PREFIX_BITS`` longer: packets follow them whatever the prefix's own route is.
+More-specifics are watched too, up to ``SUB_PREFIX_BITS`` longer: packets follow them whatever the prefix's own route
+is.
 """
 
 from __future__ import annotations

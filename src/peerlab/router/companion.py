@@ -22,6 +22,7 @@ from peerlab.bgp.next_hop import NextHopView
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
+from peerlab.daemons.own_configuration import as_written
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
@@ -70,7 +71,7 @@ class Companion:
         self, loop: Loop, config: RouterConfig, listener: Listener, make: Callable[[Watching], Driver]
     ) -> None:
         """Raises Unsupported for what the daemon cannot be told or when it is missing, RuntimeFailure when it fails."""
-        self.config = config
+        self.config = config = as_written(config)
         self.exit_code = 0
         self._loop = loop
         self._listener = listener
@@ -319,9 +320,12 @@ class Companion:
     # what people change
 
     def configure(self, config: RouterConfig) -> None:
-        """Have the daemon run another configuration; sessions that stay are not reset. Raises what it objects to."""
+        """Have the daemon run another configuration; sessions that stay are not reset. Raises what it objects to.
+
+        A router that runs an engineer's own configuration only keeps in mind what is known of its sessions.
+        """
         before_config, before_records = self.config, dict(self._records)
-        self.config = config
+        self.config = config = as_written(config)
         for peer in config.peers:
             known = self._records.get(peer.session)
             if known is None:
@@ -380,7 +384,8 @@ class Companion:
     def remove(self, session: str, communication: str) -> None:
         """Close a session with a text for the peer; ``configure`` takes it out."""
         self._record(session)
-        self._driver.remove(session, communication)
+        if self.config.own is None:
+            self._driver.remove(session, communication)
 
     def refresh(self, session: str) -> None:
         """Ask the peer for its routes again. Raises RefusedError when the daemon or the peer cannot."""
@@ -405,13 +410,22 @@ class Companion:
             self.trouble(f"watched prefixes cannot be read: {failure}")
         self._next_look = self._loop.after(WATCH_EVERY, self._look)
 
+    def _refuse_to_write(self) -> None:
+        if self.config.own is not None:
+            raise RefusedError(
+                "StimulusUnsupported",
+                f"{self.config.node} runs {self.config.own.file} as it is, and the lab changes nothing in it",
+            )
+
     def originate(self, prefix: Prefix, attributes: PathAttributes) -> None:
         """Originate a prefix with these attributes. Raises Unsupported for what the daemon cannot originate."""
+        self._refuse_to_write()
         staying = [one for one in self._originated if one.prefix != prefix]
         self._try_originations([*staying, Origination(prefix, attributes)])
 
     def withdraw_origin(self, prefix: Prefix) -> None:
         """Stop originating a prefix."""
+        self._refuse_to_write()
         self._try_originations([one for one in self._originated if one.prefix != prefix])
 
     def _try_originations(self, wanted: list[Origination]) -> None:
@@ -424,8 +438,9 @@ class Companion:
             raise
 
     def _apply(self) -> None:
-        self._write()
-        self._driver.reload()
+        if self.config.own is None:
+            self._write()
+            self._driver.reload()
 
     def _write(self) -> None:
         """Write the router's files. Raises RuntimeFailure; then the file that was there stands as it was."""

@@ -17,10 +17,15 @@ import msgspec
 
 from peerlab.bgp.attributes import Family, PathAttributes, Prefix
 from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.origin_validation import digest
+from peerlab.bgp.policy import LearnedFrom
+from peerlab.bgp.policy_engine import evaluate
+from peerlab.daemons.bmp import as_received
+from peerlab.daemons.openbgpd_dump import ends_of_rib, file_name, is_kept
 from peerlab.daemons.openbgpd_reply import DEFAULT_LOCAL_PREF, OpenBgpdSession, routes, sessions
 from peerlab.daemons.shown_route import ShownRoute
-from peerlab.errors import RuntimeFailure, TimedOut
+from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
 from peerlab.router.companion_driver import Shown, Watching
@@ -30,6 +35,9 @@ from peerlab.router.openbgpd_process import OpenBgpdProcess
 from peerlab.router.rib_views import RibViews
 from peerlab.router.shown_rib import ShownRib
 
+START_AGAIN_AFTER = 1.0
+"""Seconds after which a session that failed may start again. OpenBGPD itself waits 30 s, then 60 s, and so on."""
+
 RELOAD_WITHIN = 20.0
 """Seconds in which OpenBGPD has to take a new configuration, with every route judged anew."""
 
@@ -38,6 +46,7 @@ _OF_PEER = re.compile(r"neighbor (\S+?)(?: AS\d+)?: (.*)")
 _MOVED = re.compile(r"state change (\w+) -> (\w+), reason: (.*)")
 _END_OF_RIB = re.compile(r"received IPv\d unicast EOR marker")
 _NOTIFIED = re.compile(r"(sending|received) notification: (.*)")
+_TOO_MANY = "number of prefix"
 _TABLE = re.compile(r"Rib Loc-RIB: |nexthop ")
 _FAMILIES = {Family.IPV4: "inet", Family.IPV6: "inet6"}
 _LONGEST_TEXT = 255
@@ -54,6 +63,9 @@ class OpenBgpdDriver:
         self._ribs = ShownRib(self, companion)
         self._kernel: KernelRoutes | None = None
         self._reloads = 0
+        self._read_of: dict[str, int] = {}
+        self._idle: set[str] = set()
+        self._stays_down: set[str] = set()
         self._named: RouterConfig | None = None
         self._addresses: dict[str, str] = {}
 
@@ -73,6 +85,8 @@ class OpenBgpdDriver:
 
     def start(self) -> None:
         """Raises RuntimeFailure when OpenBGPD refuses its file or does not start, Unsupported without OpenBGPD."""
+        for left in self._companion.directory.glob("updates-*.mrt"):
+            left.unlink()
         self._process = OpenBgpdProcess(self._companion.directory)
         self._process.check()
         if self._companion.config.install_routes:
@@ -84,6 +98,7 @@ class OpenBgpdDriver:
     def reload(self) -> None:
         """OpenBGPD finds out by itself what is new."""
         self._process.check()
+        self.poke()
         before = self._reloads
         self._control.ask("reload")
         limit = time.monotonic() + RELOAD_WITHIN
@@ -97,10 +112,30 @@ class OpenBgpdDriver:
             self._child.read()
             if self._child.has_ended:
                 raise RuntimeFailure("OpenBGPD has ended")
+        self._read_of.clear()  # it begins every record of UPDATEs anew
         self._table_changed()
 
     def poke(self) -> None:
-        """OpenBGPD needs no reminding."""
+        """OpenBGPD needs no reminding; but some End-of-RIB it does not see."""
+        for peer in self._companion.config.peers:
+            if is_kept(peer):
+                self._look_for_end_of_rib(peer)
+
+    def _look_for_end_of_rib(self, peer: PeerConfig) -> None:
+        read = self._read_of.get(peer.peer_address, 0)
+        try:
+            with (self._companion.directory / file_name(peer.peer_address)).open("rb") as file:
+                file.seek(read)
+                found, used = ends_of_rib(file.read())
+        except FileNotFoundError:
+            return
+        except ValueError as error:
+            self._companion.notice("trouble", peer.session, str(error), time.time_ns())
+            self._read_of.pop(peer.peer_address, None)
+            return
+        self._read_of[peer.peer_address] = read + used
+        if found and self._companion.is_established(peer.session):
+            self._companion.end_of_rib(peer.session)
 
     def counters(self) -> Hashable:
         """Messages and routes of every session."""
@@ -146,6 +181,16 @@ class OpenBgpdDriver:
         if self._kernel is not None:
             self._kernel.close()
 
+    def _start_again(self, session: str) -> None:
+        """A session that failed, and that nobody has shut, removed or started since."""
+        known = session in self._sessions.values()
+        if session not in self._idle or not known or session in self._companion.shut_sessions or self._child.has_ended:
+            return
+        try:
+            self._command(session, "up")
+        except RefusedError as objection:
+            self._companion.notice("openbgpd", session, str(objection), time.time_ns())
+
     def _command(self, session: str, command: str, communication: str = "") -> None:
         text = _plain(communication)
         self._control.ask(
@@ -156,18 +201,49 @@ class OpenBgpdDriver:
 
     def chosen(self, family: Family, prefix: Prefix | None) -> list[ShownRoute]:
         """Loc-RIB; the kernel follows what was told."""
-        found = self._routes("show", "rib", _FAMILIES[family], "detail", *([prefix] if prefix else []))
+        if self._sessions:
+            found = self._routes("show", "rib", _FAMILIES[family], "detail", *([prefix] if prefix else []))
+        else:
+            found = [one for one in self._own_routes() if family_of_prefix(one.prefix) is family]
+            found = [one for one in found if prefix in (None, one.prefix)]
         if self._kernel is not None:
             self._kernel.settle()
-        return found
+        return [self._not_reflected_yet(one) for one in found]
 
     def received(self, peer: PeerConfig, prefix: Prefix | None) -> list[ShownRoute]:
         """Adj-RIB-In."""
-        return self._of_peer(peer, "in", prefix)
+        return [self._not_reflected_yet(one) for one in self._of_peer(peer, "in", prefix)]
 
     def sent(self, peer: PeerConfig, prefix: Prefix | None) -> list[ShownRoute]:
-        """Adj-RIB-Out."""
-        return self._of_peer(peer, "out", prefix)
+        """Adj-RIB-Out. It shows a received MED there that it does not tell another AS, unless it is transparent."""
+        found = self._of_peer(peer, "out", prefix)
+        if peer.local_as == peer.peer_as or peer.route_server_client:
+            return found
+        best = {route.prefix: route for route in self.chosen(peer.family, prefix) if route.best}
+        return [self._with_told_med(peer, one, best.get(one.prefix)) for one in found]
+
+    def _not_reflected_yet(self, route: ShownRoute) -> ShownRoute:
+        """A reflector's marks OpenBGPD puts on a route when it comes, and not when it goes (RFC 4456 section 8)."""
+        config = self._companion.config
+        cluster = config.cluster_id or config.router_id
+        return msgspec.structs.replace(route, attributes=as_received(route.attributes, None, cluster))
+
+    def _with_told_med(self, peer: PeerConfig, sent: ShownRoute, chosen: ShownRoute | None) -> ShownRoute:
+        med: int | None = sent.attributes.med or 0
+        if chosen is None or not chosen.med_is_set:
+            before = sent.attributes if chosen is None else chosen.attributes
+            before = msgspec.structs.replace(before, med=None)
+            policy = self._companion.config.policies[peer.export_policy]
+            own = evaluate(policy, sent.prefix, before, self._source(chosen)).attributes.med
+            med = None if own is None else med
+        return msgspec.structs.replace(sent, attributes=msgspec.structs.replace(sent.attributes, med=med))
+
+    def _source(self, route: ShownRoute | None) -> LearnedFrom:
+        if route is None or route.peer is None:
+            return LearnedFrom.LOCAL
+        inside = any(one.peer_address == route.peer and one.local_as == one.peer_as
+                     for one in self._companion.config.peers)  # fmt: skip
+        return LearnedFrom.IBGP if inside else LearnedFrom.EBGP
 
     def same(self, shown: PathAttributes, wanted: PathAttributes) -> PathAttributes:
         """It shows LOCAL_PREF 100 for none, and MED 0 for none."""
@@ -183,11 +259,27 @@ class OpenBgpdDriver:
         words = ("show", "rib", "detail", table, "neighbor", peer.peer_address)
         return [one for one in self._routes(*words) if prefix in (None, one.prefix)]
 
+    def _own_routes(self) -> list[ShownRoute]:
+        """Without any neighbour OpenBGPD shows no table, not even its own routes: they are what it was told."""
+        return [
+            ShownRoute(
+                prefix=one.prefix,
+                peer=None,
+                attributes=msgspec.structs.replace(
+                    one.attributes, local_pref=one.attributes.local_pref or DEFAULT_LOCAL_PREF
+                ),
+                best=True,
+            )
+            for one in self._companion.originated
+        ]
+
     def _routes(self, *words: str) -> list[ShownRoute]:
         return self._read(routes, *words)  # type: ignore[no-any-return]
 
     def _neighbours(self) -> list[OpenBgpdSession]:
         known = self._sessions
+        if not known:
+            return []  # which it would call a failure
         return [one for one in self._read(sessions, "show", "neighbor") if one.address in known]
 
     def _read(self, reader: Any, *words: str) -> Any:
@@ -198,7 +290,7 @@ class OpenBgpdDriver:
 
     def _selected(self) -> Iterable[Selected]:
         peers = {peer.peer_address: peer for peer in self._companion.config.peers}
-        for route in self._routes("show", "rib", "best", "detail"):
+        for route in self._routes("show", "rib", "best", "detail") if self._sessions else self._own_routes():
             peer = peers.get(route.peer) if route.peer is not None else None
             lost = route.discarded or peer is None
             yield Selected(
@@ -245,10 +337,17 @@ class OpenBgpdDriver:
                     companion.because(session, moved[3])
                 companion.moved(session, moved[2], at)
                 self._table_changed()
+                self._idle.discard(session)
+                if moved[2] == "Idle" and session not in self._stays_down:
+                    self._idle.add(session)
+                    companion.after(START_AGAIN_AFTER, lambda: self._start_again(session))
+                self._stays_down.discard(session)
         elif _END_OF_RIB.fullmatch(text):
             companion.end_of_rib(session)
         elif told := _NOTIFIED.fullmatch(text):
             way = "sent" if told[1] == "sending" else "received"
+            if way == "sent" and _TOO_MANY in told[2]:
+                self._stays_down.add(session)
             companion.because(session, f"{way} NOTIFICATION {told[2]}")
             companion.notice("openbgpd", session, text, at)
         elif not text.startswith("sending IPv"):

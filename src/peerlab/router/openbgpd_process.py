@@ -1,7 +1,8 @@
 """OpenBGPD's process in a lab, as root or rootless: a user of its own, and a place to be locked into.
 
 OpenBGPD gives up its rights for the user ``_openbgpd``, whom the user namespace of a rootless lab does not have. So it
-gets a mount namespace in which that user is the lab's own root, with an empty directory as its home.
+gets a mount namespace in which that user is the lab's own root, with an empty directory as its home. It insists on giving up groups, which a user namespace made without
+privilege forbids: there a filter answers that call.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from peerlab.daemons.openbgpd import CONFIGURATION, CONTROL_SOCKET
 from peerlab.errors import RuntimeFailure, Unsupported
 from peerlab.router.companion_child import Child, check
 from peerlab.runtime.kernel import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, mount, unshare
+from peerlab.runtime.seccomp import keep_groups, knows_this_machine
 
 PLACES = ("/usr/sbin", "/usr/local/sbin")
 
@@ -62,6 +64,11 @@ class OpenBgpdProcess:
 
     def start(self, heard: Callable[[str], None], ready: Callable[[], bool]) -> Child:
         """Start bgpd, and wait until ``ready``."""
+        if self._groups_are_fixed and not knows_this_machine():
+            raise Unsupported(
+                "OpenBGPD cannot give up its rights in a lab without root on this machine; start the lab as root, or "
+                "run this router on ExaBGP, BIRD or FRR"
+            )
         (self._directory / CONTROL_SOCKET).unlink(missing_ok=True)
         command = [program("bgpd"), "-d", "-v", "-f", str(CONFIGURATION)]
         child = Child("OpenBGPD", command, self._directory, LOG, heard, self._furnish)
@@ -74,3 +81,10 @@ class OpenBgpdProcess:
         mount("none", "/", "none", MS_REC | MS_PRIVATE)
         for target, path in self._users.items():
             mount(str(path), target, "none", MS_BIND)
+        if self._groups_are_fixed and knows_this_machine():
+            keep_groups()
+
+    @property
+    def _groups_are_fixed(self) -> bool:
+        """Whether this user namespace was made without privilege (user_namespaces(7))."""
+        return Path("/proc/self/setgroups").read_text().strip() == "deny"

@@ -22,6 +22,7 @@ from peerlab.verify.failover_locations import (
     streams,
 )
 from peerlab.verify.forwarding import BGP
+from peerlab.verify.graceful_restart import judge_graceful_restart
 from peerlab.verify.liveness import judge_one_way
 from peerlab.verify.reading import FOREVER, Trial, answered, events, node_at, snapshot, trials
 from peerlab.verify.route_server_loss import judge_route_server_loss, no_second_server
@@ -243,6 +244,19 @@ CHECKS: tuple[Check, ...] = (
          "trial path-mended: established, bfd_up, received", "SessionStateChanged at both ends",
          "BfdStateChanged at both ends"),
         scene=Phase.LIVENESS,
+    ),
+    Check(
+        "FLV-07", "Graceful restart", PHASE, MAJOR,
+        "A router that is killed forwards on: its routes stay, then go with End-of-RIB or the restart time.",
+        "RFC 4724 2, 4.2", "an examiner's router killed twice; the wire, kernels, 1 kHz streams through it",
+        no_connection, judge_graceful_restart,
+        ("trial graceful-restart: node=the helper, session, peer, restart_time, kept, withdrawn, stream; down, "
+         "established, held_while_down, helper_kernel_while_down, peer_kernel_while_down, held_after, "
+         "peer_kernel_after",
+         "trial restart-expired: the same; down, held_while_down, gone, seconds, helper_kernel_after",
+         "trace: OPENs with capability 64 before and after, UPDATEs, End-of-RIB", "ProcessExited of the peer",
+         "StreamMeasured STREAM:…"),
+        scene=Phase.RESTART,
     ),
     Check(
         "FLV-09", "Graceful shutdown", PHASE, MAJOR,

@@ -101,8 +101,8 @@ def judge_control(evidence: Evidence) -> Judgement:
         if path != told:
             docket.lacks(f"{where}: the wire has path '{path}' for {prefix}, the client '{told}'")
         elif told != wanted:
-            what = f"AS{asn} is told {prefix} with path '{told}' instead of '{wanted}'; {asked} was asked"
-            docket.breaks(sent.at, where, what.replace("path ''", "no path").replace("of ''", "of nothing"), sent.message)
+            what = f"AS{asn} is told {prefix} with path {told or 'none'} instead of {wanted or 'none'}; {asked} asked"
+            docket.breaks(sent.at, where, what, sent.message)
         elif left:
             docket.breaks(sent.at, where, f"the server passes its own control community {left[0]} on", sent.message)
         else:

@@ -22,6 +22,7 @@ _ANNOUNCING: tuple[StrEnum, ...] = (
     *OriginStimulus,
     IncidentStimulus.HIJACKED,
     IncidentStimulus.CLIENT_CONTROL,
+    IncidentStimulus.STAGED,
     TelemetryStimulus.ODD_ROUTES,
     TelemetryStimulus.PREFIX_CHANGED,
 )

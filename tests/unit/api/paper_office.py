@@ -24,12 +24,19 @@ from peerlab.controller.router_client import RouterClient
 from peerlab.controller.store import FILE, AcceptedRequests
 from peerlab.errors import RuntimeFailure
 from peerlab.evidence.store import LabStore
+from peerlab.peering import command as ask
 from peerlab.peering.ledger import Ledger
 from peerlab.runtime.fake import FakeRuntime
 from peerlab.topology.load import load
 
 ROOT = Path(__file__).parents[3]
 VERSION = "2025-05-01"
+S = "/subscriptions/s/providers/Microsoft.Peering"
+G = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Peering"
+
+FIRST, SECOND = ("198.19.1.134/31", "2001:db8:f001:8000::6/127"), ("198.19.1.136/31", "2001:db8:f001:8000::8/127")
+ELSEWHERE = ("198.19.7.0/31", "2001:db8:f001:9000::/127")
+"""Session prefixes of the two wires of topologies/direct.yaml, and some that no wire has."""
 
 
 class PaperLab(Lab):
@@ -127,3 +134,44 @@ def run(work: Any) -> Any:
 def ledger_octets(ledger: Ledger) -> bytes:
     """A ledger as octets, so that two can be compared to the last one."""
     return msgspec.json.encode({"ledger": ledger, "agreements": sorted(ledger.agreements)}, order="deterministic")
+
+
+def body(owner: str, *prefixes: tuple[str, str], tags: dict[str, str] | None = None) -> dict[str, Any]:
+    connections = [
+        {
+            "connectionIdentifier": f"c{number}",
+            "bandwidthInMbps": 10000,
+            "sessionAddressProvider": "Peer",
+            "peeringDBFacilityId": 1001,
+            "bgpSession": {
+                "sessionPrefixV4": v4,
+                "sessionPrefixV6": v6,
+                "maxPrefixesAdvertisedV4": 1000,
+                "maxPrefixesAdvertisedV6": 100,
+            },
+        }
+        for number, (v4, v6) in enumerate(prefixes)
+    ]
+    direct = {"peerAsn": {"id": f"{S}/peerAsns/{owner}"}, "directPeeringType": "Edge", "connections": connections}
+    return {
+        "kind": "Direct",
+        "location": "westeurope",
+        "sku": {"name": "Basic_Direct_Free"},
+        "tags": tags or {},
+        "properties": {"peeringLocation": "Amsterdam", "direct": direct},
+    }
+
+
+async def furnished(directory: Path) -> PaperOffice:
+    """p1 stands on the first wire of the lab and is provisioned; p2 is another AS's and has no wire."""
+    office = PaperOffice(directory)
+    for owner, asn in (("one", 64500), ("two", 64502)):
+        contact = [{"role": "Noc", "email": "noc@fabrikam.example", "phone": "1"}]
+        properties = {"peerAsn": asn, "peerName": "Fabrikam", "peerContactDetail": contact}
+        assert (await office.call("PUT", f"{S}/peerAsns/{owner}", {"properties": properties}))[0] == 201
+        assert (await office.call("POST", "/operator/v1/approve-asn", {"on": f"s/{owner}"}))[0] == 200
+    assert (await office.call("PUT", f"{G}/peerings/p1", body("one", FIRST, SECOND)))[0] == 201
+    at = {"peering": "s/g/p1", "connection": "c0"}
+    for command in (ask.ApproveConnection(**at), ask.NotifyReady(**at), ask.ProvisionSessions(**at)):
+        office.office.ask(command)
+    return office

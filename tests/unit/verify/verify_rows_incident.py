@@ -62,7 +62,8 @@ def of_case(case: Hijack | Control | Spoof, **saw: object) -> Callable[[Scenario
     """Change what was observed of a case."""
 
     def change(s: Scenario) -> None:
-        trials = {e.detail["trial"] for e in s.events if isinstance(e, StimulusApplied) and e.detail.get("case") == case}
+        applied = [e for e in s.events if isinstance(e, StimulusApplied) and e.detail.get("case") == case]
+        trials = {event.detail["trial"] for event in applied}
         hit = False
         for i, event in enumerate(s.events):
             if isinstance(event, StimulusObserved) and event.detail.get("trial") in trials:
