@@ -184,6 +184,8 @@ class Scene:
             network = ip_network(prefix)
             if _is_unusable(network):
                 self.untold.append(f"{prefix} is not unicast space: not originated in the lab")
+            elif any(p.place.lan and p.place.network and _meet(p.place.network, network) for _, p in self.placed):
+                self.untold.append(f"{prefix} meets a LAN: nobody originates a LAN's prefix, not in the lab either")
             elif _covers_lab(network):
                 self.untold.append(f"{prefix} covers space that the lab itself lives in: not originated")
             else:
@@ -245,6 +247,10 @@ class Scene:
 
 def _is_unusable(network: Network) -> bool:
     return any(n.version == network.version and n.overlaps(network) for n in (*NOT_UNICAST, *LINK_TEST))
+
+
+def _meet(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
 
 
 def _covers_lab(network: Network) -> bool:

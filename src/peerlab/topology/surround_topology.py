@@ -178,8 +178,6 @@ class _Writer:
         yield f"    role: {'cloud' if kind is Kind.MICROSOFT else OWN_ROLES[kind]}"
         if kind is not Kind.ROUTE_SERVER:
             spoken = {f for _, d in here for f in d.sessions} if kind is not Kind.MICROSOFT else set(Family)
-            if asn == self._first_client():
-                spoken = set(Family)
             versions = [version for version, family in ((4, Family.IPV4), (6, Family.IPV6)) if family in spoken]
             prefixes = self._scene.prefixes(asn, [] if kind in (Kind.MICROSOFT, Kind.PROVIDER) else named, versions)
             yield f"    prefixes: {listing(prefixes)}"

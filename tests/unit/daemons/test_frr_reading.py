@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,17 +151,19 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "said"), REFUSED)
 def test_what_names_nobody_is_refused_with_the_reason(text: str, said: str) -> None:
-    with pytest.raises(InputError, match=said.replace("`", "`")):
+    with pytest.raises(InputError, match=said):
         read_frr(text, "frr.conf")
 
 
-WORDS = ["neighbor", "no", "router", "bgp", "64500", "192.0.2.1", "remote-as", "peer-group", "G", "interface", "eth0", "route-map", "permit", "match", "ip", "address", "prefix-list", "in", "out", "activate", "address-family", "ipv4", "ipv6", "unicast", "exit", "description", "password", "timers", "maximum-prefix", "!", "seq"]
+WORDS = [
+    "neighbor", "no", "router", "bgp", "64500", "192.0.2.1", "remote-as", "peer-group", "G", "interface", "eth0",
+    "route-map", "permit", "match", "ip", "address", "prefix-list", "in", "out", "activate", "address-family", "ipv4",
+    "ipv6", "unicast", "exit", "description", "password", "timers", "maximum-prefix", "!", "seq",
+]  # fmt: skip
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=7), max_size=25))
 def test_no_text_makes_it_fail_otherwise(lines: list[list[str]]) -> None:
-    try:
+    with suppress(InputError):
         read_frr("\n".join((*OPENING, *(" ".join(words) for words in lines))), "frr.conf")
-    except InputError:
-        pass

@@ -41,7 +41,7 @@ JUDGED = [
     # what stands in the configuration, the kind, how strong
     pytest.param({"asn": 8075, "role": BgpRole.PROVIDER}, Kind.MICROSOFT, 4, id="Microsoft's number"),
     pytest.param({"internal": True}, Kind.INTERNAL, 4, id="our own number"),
-    pytest.param({"role": BgpRole.PROVIDER, "description": "transit"}, Kind.CUSTOMER, 4, id="the role before the words"),
+    pytest.param({"role": BgpRole.PROVIDER, "description": "transit"}, Kind.CUSTOMER, 4, id="role before words"),
     pytest.param({"role": BgpRole.CUSTOMER}, Kind.PROVIDER, 4, id="we are its customer"),
     pytest.param({"role": BgpRole.RS_CLIENT}, Kind.ROUTE_SERVER, 4, id="we are its client"),
     pytest.param({"route_server_client": True}, Kind.CLIENT, 4, id="it is our client"),
@@ -115,7 +115,10 @@ def test_one_address_has_the_link_that_an_operator_would_number(other: str, own:
     assert "is a guess" in place.guess
 
 
-@pytest.mark.parametrize(("own", "other"), [("192.0.2.1", "192.0.2.6"), ("192.0.2.3", "192.0.2.4"), ("192.0.2.1", "::1")])
+NO_LINKS = [("192.0.2.1", "192.0.2.6"), ("192.0.2.3", "192.0.2.4"), ("192.0.2.1", "::1")]
+
+
+@pytest.mark.parametrize(("own", "other"), NO_LINKS)
 def test_others_are_no_link(own: str, other: str) -> None:
     assert link_of(own, other) is None
 
@@ -229,18 +232,20 @@ def test_what_is_not_certain_is_told(said: str, told: str) -> None:
 
 
 def test_no_text_of_the_configuration_gets_into_the_yaml() -> None:
-    found, model = around('neighbor 192.0.2.1 as 64501; description "x\nname: evil\n  routers: {"; password "a: {b}\\";')
+    hostile = 'description "x\nname: evil\n  routers: {"; password "a: {b}\\";'
+    found, model = around(f"neighbor 192.0.2.1 as 64501; {hostile}")
     assert model.name == "around-router"
     assert {s.md5 for s in model.sessions} == {"a: {b}\\"}
     assert "\nname: evil" not in found.text
 
 
+MANY = "\n".join(f"neighbor 192.0.2.{n} remote-as 64501" for n in range(121))
 REFUSED = [
     ("router bgp 8075\nneighbor 192.0.2.1 remote-as 64501", "is AS8075's own configuration"),
     ("router bgp 23456\nneighbor 192.0.2.1 remote-as 64501", "has the reserved AS23456"),
     ("router bgp 64500\nneighbor 224.0.0.1 remote-as 64501", "leaves no neighbour for a lab"),
     ("router bgp 64500\nneighbor 192.0.2.1 remote-as 65535", "leaves no neighbour for a lab"),
-    ("router bgp 64500\n" + "\n".join(f"neighbor 192.0.2.{n} remote-as 64501" for n in range(121)), "names 121 neighbours"),
+    (f"router bgp 64500\n{MANY}", "names 121 neighbours"),
 ]
 
 
@@ -256,7 +261,9 @@ ADDRESSES = st.one_of(
     st.sampled_from(["10.0.0.1", "198.18.0.1", "198.19.0.1", "2001:db8:f000::1", "203.0.112.1", "169.254.0.1"]),
 )
 LINES = st.one_of(
-    st.tuples(ADDRESSES, st.sampled_from([8075, 64500, 64501, 64502, 65536])).map(lambda t: f"neighbor {t[0]} remote-as {t[1]}"),
+    st.tuples(ADDRESSES, st.sampled_from([8075, 64500, 64501, 64502, 65536])).map(
+        lambda t: f"neighbor {t[0]} remote-as {t[1]}"
+    ),
     st.tuples(ADDRESSES, st.sampled_from(["transit", "customer", "rs1", "peer"])).map(
         lambda t: f"neighbor {t[0]} description {t[1]}"
     ),
@@ -267,8 +274,11 @@ LINES = st.one_of(
 )
 
 
+OWN = st.tuples(ADDRESSES, st.sampled_from([8, 24, 29, 30, 31, 64]))
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.lists(LINES, max_size=14), st.lists(st.tuples(ADDRESSES, st.sampled_from([8, 24, 29, 30, 31, 64])), max_size=2))
+@given(st.lists(LINES, max_size=14), st.lists(OWN, max_size=2))
 def test_every_lab_that_is_written_loads(lines: list[str], own: Iterable[tuple[str, int]]) -> None:
     addresses = [f" ip address {a}/{length}" for a, length in own if length <= 32 or ":" in a]
     text = "\n".join(("interface eth0", *addresses, "router bgp 64500", *lines))
