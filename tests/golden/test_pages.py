@@ -15,6 +15,7 @@ from peerlab.cli.story_page import STIMULI, rehearsal_page
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment
 from peerlab.report.check_page import checks_page
+from peerlab.report.incident_page import incident_page
 from peerlab.topology.load import load_text
 from peerlab.verify.catalogue import CATALOGUE
 
@@ -30,6 +31,10 @@ def test_the_command_page_is_generated_from_the_commands() -> None:
 
 def test_the_page_of_the_checks_is_generated_from_the_catalogue_and_the_mutations_of_its_tests() -> None:
     agree(DOCS / "checks.md", checks_page(CATALOGUE, {row.check: tuple(row.breaks) for row in ROWS}))
+
+
+def test_the_page_of_incidents_is_generated_from_their_table() -> None:
+    agree(DOCS / "incidents.md", incident_page())
 
 
 def test_the_rehearsal_page_is_generated_from_the_story() -> None:

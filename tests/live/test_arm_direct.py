@@ -440,6 +440,9 @@ def test_28_bandwidth_of_an_active_connection_goes_up(lab: ArmLab) -> None:
     more = [link(FIRST, *WIRES[0], bandwidth=20000), link(SECOND, *WIRES[1], bandwidth=20000)]
     made = lab.sdk.peerings.create_or_update(GROUP, "p1", direct(owner, *more))
     assert [c.bandwidth_in_mbps for c in made.properties.direct.connections] == [20000, 20000]
+    assert [c.provisioned_bandwidth_in_mbps for c in made.properties.direct.connections] == [10000, 10000]
+    lab.does("provision-bandwidth", "p1")
+    assert [c.provisioned_bandwidth_in_mbps for c in lab.connections()] == [20000, 20000]
     assert lab.states() == ["Active", "Active"]
 
 

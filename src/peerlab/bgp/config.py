@@ -25,6 +25,15 @@ class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     strict: bool = False
 
 
+class GracefulRestart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Graceful restart of one session (RFC 4724), as restarting and as receiving speaker.
+
+    ``restart_time``: seconds, 1 to 4095, that this end asks its peer to keep its routes for, should it restart.
+    """
+
+    restart_time: int = 120
+
+
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One session as the router that runs it must know it. ``session`` is the model's session id.
 
@@ -36,7 +45,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     An end that is not ``passive`` opens the connection; with ``listening`` it takes one besides, as routers outside of
     a laboratory do, and collisions are resolved (RFC 4271 section 6.8). ``send_hold_time`` is how many seconds nothing
     may get through to the peer before the session ends (RFC 9687), None for the RFC's default. ``bfd`` None: nothing
-    but BGP watches over the session.
+    but BGP watches over the session. ``graceful_restart`` None: the capability is not announced.
     """
 
     session: str
@@ -66,6 +75,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     listening: bool = False
     send_hold_time: float | None = None
     bfd: BfdConfig | None = None
+    graceful_restart: GracefulRestart | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,11 +87,20 @@ class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     address_v6: Address | None = None
 
 
+class OwnConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """An engineer's own configuration of a router: the file as the topology names it, and its text, octet for octet."""
+
+    file: str
+    text: str
+
+
 class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything one router process is told at birth (``router.json`` in its directory, beside ``exabgp.conf``).
 
     ``vrps`` are validated ROA payloads that ``RpkiIs`` conditions judge by (RFC 6811), besides what ``caches`` tell
     over RTR (RFC 8210). ``kind`` names the daemon that speaks BGP here (``topology.model.NodeKind``).
+    With ``own`` the daemon runs that text: ``peers`` are then the sessions that the laboratory knows of, and
+    ``policies`` only have names.
     """
 
     node: str
@@ -101,3 +120,4 @@ class RouterConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     vrps: tuple[Vrp, ...] = ()
     caches: tuple[RtrServer, ...] = ()
     kind: str = "exabgp"
+    own: OwnConfiguration | None = None

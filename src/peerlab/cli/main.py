@@ -20,6 +20,7 @@ from peerlab.cli import (
     fault,
     hostile,
     importing,
+    incident,
     inside,
     labs,
     machine,
@@ -58,7 +59,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Whose routes they are", rpki.COMMANDS),
     ("What was on the wires", (*trace.COMMANDS, *quarantine.COMMANDS)),
     ("Inside a node", inside.COMMANDS),
-    ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS)),
+    ("Breaking things", (*fault.COMMANDS, *hostile.COMMANDS, *incident.COMMANDS)),
     (
         "Azure's API over a lab",
         (

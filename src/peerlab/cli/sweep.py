@@ -12,7 +12,7 @@ from peerlab.cli.output import check_writable, columns, command_word, on_termina
 from peerlab.controller.sweep import Result, default_jobs, orders, sweeping
 from peerlab.report.exit_code import exit_code
 from peerlab.report.sweep_page import Row, sweep_json, sweep_page
-from peerlab.topology.load import load
+from peerlab.topology.load import load, read_topology
 from peerlab.topology.model import LabModel
 from peerlab.verify.finding import Finding, Outcome, Severity
 from peerlab.verify.outage import FAILURES, Case, UnitKind, case_of, pairs, singles
@@ -70,7 +70,7 @@ def sweep(
             click.echo(f"\r{done}/{len(cases)} {result.case[: columns() - 16]:<{columns() - 16}}", nl=False, err=True)
 
     async def work() -> tuple[list[Row], tuple[str, ...]]:
-        async with sweeping(model, topology, topology.read_text(), count) as held:
+        async with sweeping(model, topology, read_topology(topology), count) as held:
             first = await held.baseline()
             if first.outcome is not Outcome.PASS:
                 return [_row(Case(()), first)], ()

@@ -29,6 +29,8 @@ MICROSOFT_ACTS = 1 * HOUR
 """Provisioning, validation and opening, once somebody is at it; no source says how long."""
 CONVERSION = 48 * HOUR
 """About 2 business days without a change of addresses (spec 3.7)."""
+CHANGE_OF_BANDWIDTH = 24 * HOUR
+"""A working day; no source says how long."""
 REMOVAL = 72 * HOUR
 """Chased after 3 business days (spec 2.1)."""
 
@@ -118,6 +120,8 @@ class AutoOperator:
         added = any(s is not None and s.unvalidated for s in (connection.v4, connection.v6))
         if state == ConnectionState.ACTIVE and added:
             return MICROSOFT_ACTS, lambda: office.validate(key, label)
+        if state == ConnectionState.ACTIVE and connection.bandwidth != connection.provisioned_bandwidth:
+            return CHANGE_OF_BANDWIDTH, self._changing_bandwidth(peering, label)
         return None
 
     def _reviewing(self, key: str, problems: str) -> Act:
@@ -151,6 +155,12 @@ class AutoOperator:
                     raise
                 blocker = ask.RaiseBlocker(peering=peering.key, connection=connection.label, reason=refused.message)
                 self._office.ask(blocker)
+
+        return act
+
+    def _changing_bandwidth(self, peering: PeeringRecord, label: str) -> Act:
+        async def act() -> None:
+            self._office.ask(ask.ProvisionBandwidth(peering=peering.key, connection=label))
 
         return act
 

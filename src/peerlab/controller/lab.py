@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from peerlab.controller.observe import is_running, read_snapshot, read_view
 from peerlab.controller.plan import Intent, Step, View, desired_ends, plan
 from peerlab.controller.reconcile import CACHE_PROCESS, ROUTER_PROCESS, carry_out
 from peerlab.controller.router_client import RouterClient
+from peerlab.controller.settling import settle
 from peerlab.controller.site import attach_runtime, start_runtime
 from peerlab.controller.wiretap import Wiretap
 from peerlab.daemons.kinds import daemon_of
@@ -402,15 +403,21 @@ class Lab:
         """Return when no router has anything left to send or decide, twice around the lab.
 
         One quiet router may still be waiting for what its neighbour is about to send; asking every router again
-        after all were quiet closes that gap for messages already on a wire.
+        after all were quiet closes that gap for messages already on a wire. Where the topology gives wires a delay,
+        what is on its way is waited for first (``settling``).
         """
         names = list(nodes) if nodes is not None else [n.name for n in self.model.nodes if n.is_router]
+        if any(link.delay_ms for link in self.model.links):
+            await settle(self.runtime, names, lambda: self._ask_quiet(names, within), within)
         for _ in range(2):
-            clients = await asyncio.gather(*(self.router(name) for name in names))
-            answers = await asyncio.gather(*(client.wait("quiet", within) for client in clients))
-            noisy = [name for name, quiet in zip(names, answers, strict=True) if not quiet]
-            if noisy:
-                raise TimedOut(f"quiet at {', '.join(noisy)}", within)
+            await self._ask_quiet(names, within)
+
+    async def _ask_quiet(self, names: Sequence[str], within: float) -> None:
+        clients = await asyncio.gather(*(self.router(name) for name in names))
+        answers = await asyncio.gather(*(client.wait("quiet", within) for client in clients))
+        noisy = [name for name, quiet in zip(names, answers, strict=True) if not quiet]
+        if noisy:
+            raise TimedOut(f"quiet at {', '.join(noisy)}", within)
 
     async def look(self, label: str = "now") -> Snapshot:
         """Read the whole lab as it is, without keeping it."""

@@ -16,6 +16,10 @@ from peerlab.peering.intent import as_set
 from peerlab.topology.model import LabModel
 from peerlab.verify.bogon import TRANSIT_FREE
 
+LEAK_TYPES = (1, 2, 3, 4, 5, 6)
+BY_CUSTOMERS = (1, 4)
+"""Types by which a provider's customer leaks to it."""
+
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
     """One leak: its type in RFC 7908 section 3, who leaks, and what."""
@@ -34,16 +38,25 @@ def leaks(
     A route that came from a provider or a peer carries OTC (RFC 9234) towards the customer who leaks it; a peer's leaks
     carry none, so that policy alone has to stop them.
     """
+    for kind in LEAK_TYPES:
+        yield leak_of(model, kind, customer if kind in BY_CUSTOMERS else peer, spare, foreign)
+
+
+def leak_of(model: LabModel, kind: int, by: Announcer, spare: Iterator[Prefix], foreign: tuple[int, int]) -> Leak:
+    """One leak of a type (RFC 7908 section 3) by anybody in any lab. Types 1 and 4 are leaks to a provider."""
     one, two = foreign
-    transit = min(TRANSIT_FREE - {peer.asn})
-    yield _leak(1, customer, next(spare), (customer.asn, one, two), otc=one)
-    yield _leak(2, peer, next(spare), (peer.asn, one))
-    yield _leak(3, peer, next(spare), (peer.asn, transit, one))
-    yield _leak(4, customer, next(spare), (customer.asn, two), otc=two)
-    yield _leak(5, peer, _stranger(model, peer) or next(spare), (peer.asn,))
-    internal = _own(model, peer) or next(spare)
-    finer = next(ip_network(internal).subnets(prefixlen_diff=2))
-    yield _leak(6, peer, Prefix(str(finer)), (peer.asn,))
+    if kind == 1:
+        return _leak(1, by, next(spare), (by.asn, one, two), otc=one)
+    if kind == 2:
+        return _leak(2, by, next(spare), (by.asn, one))
+    if kind == 3:
+        return _leak(3, by, next(spare), (by.asn, min(TRANSIT_FREE - {by.asn}), one))
+    if kind == 4:
+        return _leak(4, by, next(spare), (by.asn, two), otc=two)
+    if kind == 5:
+        return _leak(5, by, _stranger(model, by) or next(spare), (by.asn,))
+    finer = next(ip_network(_own(model, by) or next(spare)).subnets(prefixlen_diff=2))
+    return _leak(6, by, Prefix(str(finer)), (by.asn,))
 
 
 def _leak(kind: int, by: Announcer, prefix: Prefix, path: tuple[int, ...], otc: int | None = None) -> Leak:

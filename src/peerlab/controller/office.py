@@ -20,7 +20,7 @@ from peerlab.controller.monitoring import Monitoring
 from peerlab.controller.observe import read_snapshot
 from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner, new_guid
-from peerlab.controller.store import FILE, AcceptedRequests, is_of_the_desk
+from peerlab.controller.store import FILE, AcceptedRequests
 from peerlab.errors import PeerlabError, RefusedError, TimedOut
 from peerlab.evidence.events import ConnectionStateChanged, Event, SessionStateChanged
 from peerlab.evidence.snapshot import SessionFact, Snapshot
@@ -56,7 +56,8 @@ RETRY_AFTER = 2.0
 
 PEER_STIMULI = frozenset({PEER_CONFIGURED, PEER_REMOVED})
 
-_BEFORE_ACTIVE = frozenset({ConnectionState.VALIDATING, ConnectionState.PROVISIONING_COMPLETED})
+BEFORE_ACTIVE = frozenset({ConnectionState.VALIDATING, ConnectionState.PROVISIONING_COMPLETED})
+"""States with a session in which validation begins again when the session is lost (spec 2.1)."""
 
 
 class Office:
@@ -101,7 +102,7 @@ class Office:
             os.close(lock)
             raise
         store = AcceptedRequests(directory / FILE)
-        _agree(lab, store)
+        agree(lab, store)
         office = cls(lab, store, lock, tell, factor)
         office.follow()
         return office
@@ -285,27 +286,31 @@ class Office:
             self._tell(f"{node} cannot be asked: {error}")
             return ()
 
-    async def session_states(self, peerings: Iterable[PeeringRecord | LegacyRecord]) -> SessionStates:
-        """What the edge routers say now of the connections' sessions; the least advanced session of a mesh counts."""
+    async def session_states(self, peerings: Iterable[PeeringRecord | LegacyRecord]) -> dict[str, SessionStates]:
+        """What the edge routers say now, by key of the peering; the least advanced session of a mesh counts.
+
+        Identifiers of connections are the clients' own: two peerings may have the same.
+        """
         wires = [
-            (connection.identifier, found[1])
+            (peering.key, connection.identifier, found[1])
             for peering in peerings
             for connection in peering.connections
             if connection.stage is not None
             and (found := find_connection(self.lab.model, peering.key, connection.label)) is not None
         ]
-        nodes = sorted({edge for _, wire in wires for edge in self._edges_of(wire)})
+        nodes = sorted({edge for _, _, wire in wires for edge in self._edges_of(wire)})
         answers = await asyncio.gather(*(self.session_facts(node) for node in nodes))
         facts = {fact.session: fact for answer in answers for fact in answer}
-        states: dict[tuple[str, Family], SessionState] = {}
+        states: dict[str, dict[tuple[str, Family], SessionState]] = {}
         order = list(SessionState)
-        for identifier, wire in wires:
+        for peering_key, identifier, wire in wires:
+            mine = states.setdefault(peering_key, {})
             for name in wire.sessions:
                 if (fact := facts.get(name)) is None:
                     continue
                 key, state = (identifier, fact.family), SessionState(fact.state)
-                states[key] = min(states.get(key, state), state, key=order.index)
-        return states
+                mine[key] = min(mine.get(key, state), state, key=order.index)
+        return dict(states)
 
     def sessions_of(self, peering: PeeringRecord) -> list[tuple[ConnectionRecord, str, str]]:
         """Connection, session id and edge node of every session a peering has on the edge."""
@@ -409,20 +414,15 @@ class Office:
                 if peering.name not in self.ledger.peerings or event.session not in wire.sessions:
                     continue
                 _, record = self.record(peering.name, wire.name)
-                if record.state in _BEFORE_ACTIVE:
+                if record.state in BEFORE_ACTIVE:
                     reason = f"session {event.session} went down: {event.reason or event.after}"
                     self.ask(ask.ReportSessionLost(peering=peering.name, connection=wire.name, reason=reason))
 
 
-def _agree(lab: Lab, store: AcceptedRequests) -> None:
+def agree(lab: Lab, store: AcceptedRequests) -> None:
     """Store and event log hold the same decisions: what one of them lacks after a crash is put in."""
-    logged = [event for event in lab.events if is_of_the_desk(event, PEER_STIMULI)]
-    kept = store.events()
-    known = set(map(msgspec.json.encode, kept))
-    missing = tuple(event for event in logged if msgspec.json.encode(event) not in known)
-    if missing:
-        store.add("found in the event log", missing)
+    logged = store.take_in(lab.events, PEER_STIMULI)
     written = set(map(msgspec.json.encode, logged))
-    for event in kept:
+    for event in store.events():
         if msgspec.json.encode(event) not in written:
             lab.record(event)

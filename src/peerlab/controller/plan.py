@@ -16,6 +16,7 @@ from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of, refuse_bfd, refuse_what_cannot_be_said
+from peerlab.daemons.own_configuration import check_own
 from peerlab.daemons.rpki import servers_of
 from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, NodeKind, Session
@@ -198,9 +199,10 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
 def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
     """The steps from what is observed to what is desired, in the order in which they are safe.
 
-    Raises Unsupported when a daemon cannot be run or cannot express a policy that it shall have, naming it.
+    Raises InputError when an engineer's own configuration does not fit the topology, Unsupported when a daemon cannot be run or cannot express a policy that it shall have, naming it.
     """
     ends = desired_ends(model, intent)
+    check_own(model)
     _refuse_what_cannot_be_said(model, ends)
     steps: list[Step] = []
     steps.extend(_sessions_to_remove(ends, view))
@@ -238,11 +240,22 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
                     f"{node.name} is to ask an RPKI cache, which needs FRR's module bgpd_rpki, and Debian's package "
                     "frr does not have it; run it on ExaBGP or BIRD"
                 )
+            if node.kind is NodeKind.OPENBGPD and servers_of(model, node):
+                raise Unsupported(
+                    f"{node.name} is to ask an RPKI cache, but OpenBGPD does not show which ROAs it holds; "
+                    "run it on ExaBGP or BIRD"
+                )
     kinds = {node.name: node.kind for node in model.nodes}
+    own = {node.name for node in model.nodes if node.own is not None}
     for session in model.sessions:
         for end in (session.left, session.right):
-            if kinds[end.node] is NodeKind.EXABGP:
+            if kinds[end.node] is NodeKind.EXABGP or end.node in own:
                 continue
+            if session.graceful_restart is not None:
+                raise Unsupported(
+                    f"{end.node} is to run graceful restart on {session.id}, which only ExaBGP routers can; "
+                    "leave graceful-restart: out, or run the router on ExaBGP"
+                )
             wanted = ends.get((end.node, session.id))
             if (session.bfd if wanted is None else wanted.bfd) is not None:
                 refuse_bfd(kinds[end.node], session.id)

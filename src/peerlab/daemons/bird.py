@@ -20,6 +20,7 @@ from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
+from peerlab.daemons.bird_own import OWN, lab_file
 from peerlab.daemons.origination import Origination
 from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.errors import Unsupported
@@ -53,7 +54,10 @@ def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath,
 def files(
     config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
 ) -> Mapping[PurePath, str]:
-    """Both files from the configuration alone; see ``configuration``."""
+    """Both files from the configuration alone; see ``configuration``. An own configuration is left as it is."""
+    if config.own is not None:
+        own_files = {CONFIGURATION: lab_file(config.node, config.own), OWN: config.own.text}
+        return {**own_files, ROUTER: router_json(config)}
     return {CONFIGURATION: configuration(config, shut, originated), ROUTER: router_json(config)}
 
 
@@ -118,6 +122,7 @@ def configuration(
         path_functions=bird_filter.PATH_FUNCTIONS,
         functions=functions,
         peers=peers,
+        sorted=config.route_server or any(peer.route_server_client for peer in config.peers),
     )
 
 
@@ -211,6 +216,8 @@ def _channel(peer: PeerConfig, external: bool) -> list[str]:
     lines = []
     if peer.route_server_client:
         lines.append("next hop keep on;")
+        # Where a client is not to have the best route it gets the next one (RFC 7947 section 2.3).
+        lines.append("secondary on;")
     elif external:
         lines.append("next hop self on;")
     elif peer.next_hop_self:

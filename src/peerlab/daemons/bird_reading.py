@@ -181,6 +181,7 @@ class _Reader:
             address=address,
             family=family,
             carries=tuple(channels),
+            keeps=tuple(family for family, channel in channels.items() if _has_import_table(channel)),
             local_asn=local_asn,
             local_address=self._address(local) or self._address(source),
             internal=internal or asn == local_asn,
@@ -238,6 +239,11 @@ def _key(words: Sequence[str]) -> str:
     if words[:1] in (("rs",), ("rr",), ("hold",), ("ttl",), ("require",)) or words[:2] == ("local", "role"):
         return " ".join(words[:2])
     return words[0] if words else ""
+
+
+def _has_import_table(channel: Sequence[Statement]) -> bool:
+    stated = [one.texts[-1] for one in channel if one.starts("import", "table")]
+    return bool(stated) and stated[-1] not in ("off", "no", "false")
 
 
 def _on(said: dict[str, Statement], key: str) -> bool:

@@ -144,6 +144,11 @@ def structure(
 
 
 def _router_lines(config: RouterConfig) -> list[str]:
+    if config.caches or config.vrps:
+        raise Unsupported(
+            f"FRR at {config.node} cannot validate origins: Debian's package frr has no bgpd_rpki; run this router on "
+            "BIRD or ExaBGP, or have no RPKI cache serve it"
+        )
     lines = [
         f"bgp router-id {config.router_id}",
         "no bgp default ipv4-unicast",
@@ -166,6 +171,13 @@ def _session_lines(config: RouterConfig, peer: PeerConfig, shut: bool) -> list[s
     external = peer.local_as != peer.peer_as
     if not peer.four_octet_as:
         raise Unsupported(f"FRR cannot leave out the capability of 4-octet AS numbers (session {peer.session})")
+    if peer.bfd is not None:
+        raise Unsupported(
+            f"peerlab does not run FRR's bfdd, so session {peer.session} cannot have BFD; leave bfd out, or run "
+            "this router on BIRD or ExaBGP"
+        )
+    if peer.send_hold_time is not None:
+        raise Unsupported("FRR's send hold timer (RFC 9687) cannot be set; leave send_hold_time out")
     lines = [f"remote-as {peer.peer_as}"]
     if peer.local_as != config.asn:
         lines.append(f"local-as {peer.local_as} no-prepend replace-as")

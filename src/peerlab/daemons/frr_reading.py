@@ -232,6 +232,7 @@ class _Reader:
             address=address,
             family=family,
             carries=carries,
+            keeps=tuple(f for f in carries if _is_on(of[f], "soft-reconfiguration")),
             local_asn=_asn(said.get("local-as", ("",))[0]) or self._asn,
             local_address=_global(source) or self._of_interface(source, family),
             internal=internal,

@@ -55,6 +55,7 @@ def router_config(model: LabModel, node: Node, sessions: Sessions) -> RouterConf
         route_server=node.route_server,
         install_routes=not node.route_server,
         caches=servers_of(model, node),
+        own=node.own,
     )
 
 
@@ -90,6 +91,7 @@ def peer_config(model: LabModel, session: Session, node: str, import_policy: str
         next_hop_self=local.next_hop_self,
         interface=local.interface,
         bfd=session.bfd,
+        graceful_restart=session.graceful_restart,
     )
 
 

@@ -196,6 +196,13 @@ class ResumeProvisioning(_Command, frozen=True, kw_only=True):
     connection: str
 
 
+class ProvisionBandwidth(_Command, frozen=True, kw_only=True):
+    """Microsoft has carried out a change of an Active connection's bandwidth."""
+
+    peering: str
+    connection: str
+
+
 class Deprovision(_Command, frozen=True, kw_only=True):
     """Microsoft agrees to deprovision an Active connection: it is drained and waits for removal."""
 
@@ -407,6 +414,7 @@ Command = (
     | ClearBlocker
     | FailProvisioning
     | ResumeProvisioning
+    | ProvisionBandwidth
     | Deprovision
     | CompleteRemoval
     | ApproveTypeChange

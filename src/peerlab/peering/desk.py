@@ -50,6 +50,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     command.ClearBlocker: turn_up.clear_blocker,
     command.FailProvisioning: turn_up.fail,
     command.ResumeProvisioning: turn_up.resume,
+    command.ProvisionBandwidth: turn_up.provision_bandwidth,
     command.Deprovision: turn_up.deprovision,
     command.CompleteRemoval: turn_up.complete_removal,
     command.SeedLegacy: conversion.seed_legacy,

@@ -29,6 +29,7 @@ from peerlab.peering.command import (
     JudgeValidation,
     NotifyReady,
     OpenPolicy,
+    ProvisionBandwidth,
     ProvisionSessions,
     RaiseBlocker,
     RecordLoa,
@@ -239,6 +240,18 @@ def resume(work: Work, command: ResumeProvisioning) -> None:
     if not connection.approved:
         raise refusal.not_supported(f"Connection {connection.label} was never approved; the peer must request it again")
     work.step(peering.key, connection.label, Trigger.RESUME)
+
+
+def provision_bandwidth(work: Work, command: ProvisionBandwidth) -> None:
+    """What the peer asked for of an Active connection is what it has from now on (spec 3.2)."""
+    peering, connection = work.connection(command.peering, command.connection)
+    _require(connection, ConnectionState.ACTIVE, what="a change of its bandwidth")
+    if connection.bandwidth == connection.provisioned_bandwidth:
+        raise refusal.not_supported(f"Connection {connection.label} has its {connection.bandwidth} Mbps already")
+    before = connection.provisioned_bandwidth
+    work.replace(peering.key, msgspec.structs.replace(connection, provisioned_bandwidth=connection.bandwidth))
+    text = f"{before} Mbps became {connection.bandwidth} Mbps."
+    _notify(work, peering, connection, "Bandwidth changed", text)
 
 
 def deprovision(work: Work, command: Deprovision) -> None:

@@ -14,7 +14,7 @@ import yaml
 from peerlab.errors import InputError, PeerlabError, Unsupported
 from peerlab.pytest_plugin.held_lab import STATES, HeldLab
 from peerlab.pytest_plugin.loop_thread import LoopThread
-from peerlab.topology.load import load_text
+from peerlab.topology.load import load_text, read_topology
 from peerlab.topology.model import LabModel
 
 REQUIRE = "PEERLAB_REQUIRE"
@@ -79,7 +79,7 @@ class LabFactory:
                 path = next((p for p in (self._folder / topology, Path(topology)) if p.exists()), None)
                 if path is None:
                     raise pytest.UsageError(f"there is no topology {topology} in {self._folder}")
-                text = path.read_text()
+                text = read_topology(path)
                 return text, load_text(text, str(path))
             text = topology if isinstance(topology, str) else yaml.safe_dump(dict(topology), sort_keys=False)
             return text, load_text(text, "<topology in the test>")

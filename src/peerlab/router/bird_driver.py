@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from peerlab.bgp.config import RouterConfig
 from peerlab.daemons.bird import BFD_PROTOCOL, CONFIGURATION, CONTROL_SOCKET, protocol_name
 from peerlab.daemons.bird_reply import BirdLiveness, BirdSession, Line, liveness, sessions
+from peerlab.daemons.own_configuration import neighbours_by_session
 from peerlab.errors import RefusedError
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.bird_caches import BirdCaches
@@ -19,6 +20,7 @@ from peerlab.router.bird_control import BirdControl
 from peerlab.router.bird_rib import BirdRib
 from peerlab.router.companion_child import Child, check, program
 from peerlab.router.companion_driver import Shown, ShownBfd, Watching
+from peerlab.router.log_shelter import shelter
 from peerlab.router.rib_views import RibViews
 
 PROGRAMS = ("/usr/sbin/bird", "/usr/local/sbin/bird", "bird")
@@ -92,11 +94,14 @@ class BirdDriver:
     def start(self) -> None:
         """Raises RuntimeFailure when BIRD refuses its configuration or does not start, Unsupported without BIRD."""
         path, directory = bird_program(), self._companion.directory
-        check("BIRD", [path, "-p", "-c", str(directory / CONFIGURATION)], directory / CONFIGURATION)
+        prepare = None if self._companion.config.own is None else shelter
+        check("BIRD", [path, "-p", "-c", str(CONFIGURATION)], directory / CONFIGURATION, prepare)
         command = [path, "-f", "-c", str(CONFIGURATION), "-s", str(CONTROL_SOCKET), "-P", "bird.pid"]
-        self._child = Child("BIRD", command, directory, LOG, self._heard)
+        self._child = Child("BIRD", command, directory, LOG, self._heard, prepare)
         self._child.wait_until(lambda: self._has_started)
         self._control = BirdControl(directory, self._child)
+        if prepare is not None:
+            self.ask("debug all { states, events, packets }")  # whatever their own file says of it
 
     def reload(self) -> None:
         """BIRD finds out by itself what is new."""
@@ -115,31 +120,36 @@ class BirdDriver:
         protocols, peers = self.protocols(), self._companion.config.peers
         alive = liveness(self.ask("show bfd sessions")) if any(peer.bfd is not None for peer in peers) else {}
         return {
-            peer.session: _shown(protocols[protocol_name(peer.session)], alive.get(peer.peer_address)) for peer in peers
+            peer.session: _shown(protocols[self.protocol(peer.session)], alive.get(peer.peer_address)) for peer in peers
         }
 
     def protocols(self) -> dict[str, BirdSession]:
         """BIRD's BGP protocols by name."""
         return {one.name: one for one in sessions(self.ask("show protocols all"))}
 
+    def protocol(self, session: str) -> str:
+        """BIRD's protocol behind a session, as it is called in BIRD's own configuration."""
+        own = neighbours_by_session(self._companion.config).get(session)
+        return protocol_name(session) if own is None else own.name
+
     def session_of(self, protocol: str) -> str | None:
         """The session behind BIRD's protocol of that name; None for one that is no session."""
         if self._named is not self._companion.config:
             self._named = self._companion.config
-            self._sessions = {protocol_name(peer.session): peer.session for peer in self._named.peers}
+            self._sessions = {self.protocol(peer.session): peer.session for peer in self._named.peers}
         return self._sessions.get(protocol)
 
     def shut(self, session: str, communication: str) -> None:
         """Cease/2."""
-        self.ask(f"disable '{protocol_name(session)}' {_quoted(communication)}")
+        self.ask(f"disable '{self.protocol(session)}' {_quoted(communication)}")
 
     def reset(self, session: str, communication: str) -> None:
         """Cease/4."""
-        self.ask(f"restart '{protocol_name(session)}' {_quoted(communication)}")
+        self.ask(f"restart '{self.protocol(session)}' {_quoted(communication)}")
 
     def open(self, session: str) -> None:
         """End an administrative shutdown."""
-        self.ask(f"enable '{protocol_name(session)}'")
+        self.ask(f"enable '{self.protocol(session)}'")
 
     def remove(self, session: str, communication: str) -> None:
         """Cease/2 with the text: BIRD sends no text with Cease/3."""

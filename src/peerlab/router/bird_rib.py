@@ -22,7 +22,6 @@ from peerlab.bgp.policy import LearnedFrom
 from peerlab.bgp.policy_action import prepended
 from peerlab.bgp.role import otc_on_egress
 from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
-from peerlab.daemons.bird import protocol_name
 from peerlab.daemons.bird_filter import SOURCES, VERSION, decided_by
 from peerlab.daemons.bird_reply import BirdRoute, routes
 from peerlab.errors import RuntimeFailure
@@ -31,6 +30,9 @@ from peerlab.router.companion_driver import Watching
 
 if TYPE_CHECKING:
     from peerlab.router.bird_driver import BirdDriver
+
+_ORIGINATED = ("BGP", "static")
+"""Kinds of routes that are BGP's; tables of an own configuration hold connected networks and the kernel's too."""
 
 _NO_TABLE = re.compile("No import table in channel|is down")
 """What BIRD says of a session that is down: the table stands and falls with it."""
@@ -54,6 +56,8 @@ class BirdRib:
         for family in families:
             for route in self._show(f"table master{VERSION[family]}", prefix):
                 session = self._bird.session_of(route.protocol)
+                if session is None and route.kind not in _ORIGINATED:
+                    continue
                 reason = "" if route.best else NOT_CHOSEN
                 found.append(
                     RouteFact(
@@ -76,9 +80,9 @@ class BirdRib:
     def adj_rib_in_post(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What import policy made of it: accepted routes as changed, rejected ones as received, with the statement."""
         peer = self._router.peer(session)
-        policy = self._router.config.policies[peer.import_policy]
+        own = self._router.config.own
         received = {route.prefix: self._heard(peer, route) for route in self._import_table(peer, prefix)}
-        of_session = f"table master{VERSION[peer.family]} protocol '{protocol_name(session)}'"
+        of_session = f"table master{VERSION[peer.family]} protocol '{self._bird.protocol(session)}'"
         decided: dict[Prefix, RouteFact] = {}
         for route in self._show(of_session, prefix):
             decided[route.prefix] = RouteFact(
@@ -86,21 +90,22 @@ class BirdRib:
                 session=session,
                 peer=peer.peer,
                 attributes=route.attributes,
-                reason=decided_by(policy, route.statement or 0),
+                reason=self._decided(peer.import_policy, route.statement, accepted=True),
                 received_at=route.learned_at,
             )
         for route in self._show(f"filtered {of_session}", prefix):
             known = received.get(route.prefix) or self._heard(peer, route)
-            reason = decided_by(policy, route.statement or 0)
+            reason = self._decided(peer.import_policy, route.statement, accepted=False)
             decided[route.prefix] = msgspec.structs.replace(known, accepted=False, reason=reason)
         for key, fact in received.items():
-            decided.setdefault(key, msgspec.structs.replace(fact, accepted=False, reason=NOT_TAKEN))
+            reason = NOT_TAKEN if own is None else f"rejected by {own.file}, or {NOT_TAKEN}"
+            decided.setdefault(key, msgspec.structs.replace(fact, accepted=False, reason=reason))
         return self._caches.with_states(decided.values())
 
     def adj_rib_out(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What the peer is told."""
         peer = self._router.peer(session)
-        table, name = f"table master{VERSION[peer.family]}", protocol_name(session)
+        table, name = f"table master{VERSION[peer.family]}", self._bird.protocol(session)
         sent = {(route.prefix, route.protocol) for route in self._show(f"{table} exported '{name}'", prefix)}
         shown = self._show(f"{table} export '{name}'", prefix)
         return [
@@ -145,6 +150,13 @@ class BirdRib:
             ]
         return Explanation(node=self._router.config.node, prefix=prefix, candidates=tuple(candidates))
 
+    def _decided(self, policy: str, statement: int | None, accepted: bool) -> str:
+        """Why: the statement of a rendered policy. An own configuration decides without telling by what."""
+        own = self._router.config.own
+        if own is not None:
+            return "" if accepted else f"rejected by {own.file}"
+        return decided_by(self._router.config.policies[policy], statement or 0)
+
     def _show(self, what: str, prefix: Prefix | None) -> list[BirdRoute]:
         which = f"{prefix} " if prefix is not None else ""
         reply = self._bird.ask(f"show route {which}all {what}", absent=_NO_TABLE)
@@ -154,7 +166,7 @@ class BirdRib:
             raise RuntimeFailure(f"{self._router.config.node}: {error}") from error
 
     def _import_table(self, peer: PeerConfig, prefix: Prefix | None) -> list[BirdRoute]:
-        return self._show(f"import table '{protocol_name(peer.session)}'.{peer.family.value}", prefix)
+        return self._show(f"import table '{self._bird.protocol(peer.session)}'.{peer.family.value}", prefix)
 
     @staticmethod
     def _heard(peer: PeerConfig, route: BirdRoute) -> RouteFact:

@@ -18,9 +18,11 @@ import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
+from peerlab.bgp.next_hop import NextHopView
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
+from peerlab.daemons.own_configuration import as_written
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
@@ -29,6 +31,7 @@ from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import READ, Loop, Timer
+from peerlab.router.next_hops import ReachableNextHops
 from peerlab.router.rib_views import RibViews
 from peerlab.router.route_watch import RouteWatch
 from peerlab.topology.model import NodeKind
@@ -68,7 +71,7 @@ class Companion:
         self, loop: Loop, config: RouterConfig, listener: Listener, make: Callable[[Watching], Driver]
     ) -> None:
         """Raises Unsupported for what the daemon cannot be told or when it is missing, RuntimeFailure when it fails."""
-        self.config = config
+        self.config = config = as_written(config)
         self.exit_code = 0
         self._loop = loop
         self._listener = listener
@@ -79,7 +82,10 @@ class Companion:
         self._stirred_at = loop.now()
         self._next_look: Timer | None = None
         self._write()
-        self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
+        self._hear_of_ways: list[Callable[[], None]] = []
+        self._interior = (
+            Interior(loop, config, self._ways_changed, self.trouble, tells_costs=True) if config.igp else None
+        )
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
         self._driver = make(self)
@@ -163,6 +169,28 @@ class Companion:
     def _interfaces_changed(self, _: frozenset[str]) -> None:
         if self._interior is not None:
             self._interior.interfaces_changed(self._monitor.interfaces)
+        self._ways_changed()
+
+    def _ways_changed(self) -> None:
+        for changed in self._hear_of_ways:
+            changed()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have something called later, once."""
+        self._loop.after(seconds, call)
+
+    def ways(self) -> NextHopView:
+        """Which next hops this node can reach now."""
+        routes = self._interior.routes if self._interior is not None else {}
+        return ReachableNextHops(self._monitor.interfaces.values(), routes)
+
+    def interface_numbers(self) -> Mapping[str, int]:
+        """The kernel's numbers of the node's interfaces."""
+        return {interface.name: interface.index for interface in self._monitor.interfaces.values()}
+
+    def hear_of_ways(self, changed: Callable[[], None]) -> None:
+        """Have this called from now on whenever ``ways`` are others."""
+        self._hear_of_ways.append(changed)
 
     @property
     def _has_ended(self) -> bool:
@@ -292,9 +320,12 @@ class Companion:
     # what people change
 
     def configure(self, config: RouterConfig) -> None:
-        """Have the daemon run another configuration; sessions that stay are not reset. Raises what it objects to."""
+        """Have the daemon run another configuration; sessions that stay are not reset. Raises what it objects to.
+
+        A router that runs an engineer's own configuration only keeps in mind what is known of its sessions.
+        """
         before_config, before_records = self.config, dict(self._records)
-        self.config = config
+        self.config = config = as_written(config)
         for peer in config.peers:
             known = self._records.get(peer.session)
             if known is None:
@@ -353,7 +384,8 @@ class Companion:
     def remove(self, session: str, communication: str) -> None:
         """Close a session with a text for the peer; ``configure`` takes it out."""
         self._record(session)
-        self._driver.remove(session, communication)
+        if self.config.own is None:
+            self._driver.remove(session, communication)
 
     def refresh(self, session: str) -> None:
         """Ask the peer for its routes again. Raises RefusedError when the daemon or the peer cannot."""
@@ -378,13 +410,22 @@ class Companion:
             self.trouble(f"watched prefixes cannot be read: {failure}")
         self._next_look = self._loop.after(WATCH_EVERY, self._look)
 
+    def _refuse_to_write(self) -> None:
+        if self.config.own is not None:
+            raise RefusedError(
+                "StimulusUnsupported",
+                f"{self.config.node} runs {self.config.own.file} as it is, and the lab changes nothing in it",
+            )
+
     def originate(self, prefix: Prefix, attributes: PathAttributes) -> None:
         """Originate a prefix with these attributes. Raises Unsupported for what the daemon cannot originate."""
+        self._refuse_to_write()
         staying = [one for one in self._originated if one.prefix != prefix]
         self._try_originations([*staying, Origination(prefix, attributes)])
 
     def withdraw_origin(self, prefix: Prefix) -> None:
         """Stop originating a prefix."""
+        self._refuse_to_write()
         self._try_originations([one for one in self._originated if one.prefix != prefix])
 
     def _try_originations(self, wanted: list[Origination]) -> None:
@@ -397,8 +438,9 @@ class Companion:
             raise
 
     def _apply(self) -> None:
-        self._write()
-        self._driver.reload()
+        if self.config.own is None:
+            self._write()
+            self._driver.reload()
 
     def _write(self) -> None:
         """Write the router's files. Raises RuntimeFailure; then the file that was there stands as it was."""

@@ -72,6 +72,8 @@ class FrrVty:
         self._socket.close()
 
     def _obey(self, piece: list[str], anyhow: bool) -> None:
+        if not piece:
+            return  # nothing at all is a command too, and has a reply
         self._send("\0".join(piece))
         refusals = []
         for line in piece:

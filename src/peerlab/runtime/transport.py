@@ -6,18 +6,30 @@ import errno
 import select
 import socket
 import time
+from pathlib import Path
 
 import msgspec
 
 from peerlab.runtime.probe import family_of
 from peerlab.runtime.task import Reporter
 
-__all__ = ["Attempt", "Served", "tcp_await", "tcp_connect", "tcp_serve", "udp_probe"]
+__all__ = [
+    "Attempt",
+    "Served",
+    "Settled",
+    "in_flight",
+    "tcp_await",
+    "tcp_connect",
+    "tcp_serve",
+    "tcp_settle",
+    "udp_probe",
+]
 
 CONNECT_SECONDS = 2.0
 UDP_WAIT_SECONDS = 1.0
 BETWEEN_SECONDS = 0.02
 BACKLOG = 64
+_ESTABLISHED = "01"
 _OUTCOMES = {
     errno.ECONNREFUSED: "refused",
     errno.ENETUNREACH: "no-route",
@@ -37,6 +49,14 @@ class Attempt(msgspec.Struct, frozen=True):
     outcome: str
     took_ms: float
     source: str = ""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Whether every octet has arrived and was read in the end, and how many were still on their way at first."""
+
+    port: int
+    settled: bool
+    octets_at_first: int
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -123,3 +143,30 @@ def udp_probe(reporter: Reporter, destination: str, port: int, wait: float = UDP
         except OSError as failure:
             outcome = _word(failure)
     return Attempt(destination, port, outcome, (time.monotonic_ns() - begun) / 1e6)
+
+
+def in_flight(table: str, port: int) -> int:
+    """Octets of the established connections of a port that the far end has not acknowledged or this end not read.
+
+    ``table`` is the text of /proc/net/tcp or tcp6 (proc(5)).
+    """
+    octets = 0
+    for line in table.splitlines()[1:]:
+        _, local, remote, state, queues, *_ = line.split()
+        if state == _ESTABLISHED and f"{port:04X}" in (local.rpartition(":")[2], remote.rpartition(":")[2]):
+            octets += sum(int(queue, 16) for queue in queues.split(":"))
+    return octets
+
+
+def tcp_settle(reporter: Reporter, port: int, within: float) -> Settled:
+    """Waits until nothing of this node's connections of a port is on its way, here or there."""
+    deadline = time.monotonic() + within
+    first = octets = _all_in_flight(port)
+    while octets and time.monotonic() < deadline:
+        reporter.stop.wait(BETWEEN_SECONDS)
+        octets = _all_in_flight(port)
+    return Settled(port, not octets, first)
+
+
+def _all_in_flight(port: int) -> int:
+    return sum(in_flight(Path("/proc/thread-self/net", table).read_text(), port) for table in ("tcp", "tcp6"))

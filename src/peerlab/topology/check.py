@@ -10,9 +10,9 @@ from peerlab.topology.census import Census
 from peerlab.topology.check_address import check_addresses
 from peerlab.topology.check_request import check_requests
 from peerlab.topology.check_wire import check_wires
-from peerlab.topology.document import AsWords
+from peerlab.topology.document import AsWords, RouterWords
 from peerlab.topology.mistake import Mistakes, Path, path_text
-from peerlab.topology.model import CACHE_KINDS, AsRole
+from peerlab.topology.model import CACHE_KINDS, WITH_OWN, AsRole
 
 NAME = re.compile(r"[a-z0-9-]{1,32}")
 RESERVED_ASN = {
@@ -142,6 +142,8 @@ def _check_as(census: Census, name: str, asys: AsWords, mistakes: Mistakes) -> N
     for router, words in asys.routers.items():
         if words.metro is not None:
             mistakes.known(words.metro, census.document.metros, "metro", (*at, "routers", router, "metro"))
+        if words.config is not None:
+            _check_own(words, (*at, "routers", router, "config"), mistakes)
         for position, prefix in enumerate(words.originates or ()):
             if prefix not in asys.prefixes:
                 path = (*at, "routers", router, "originates", position)
@@ -172,6 +174,20 @@ def _check_as(census: Census, name: str, asys: AsWords, mistakes: Mistakes) -> N
                 mistakes.add(path, f"{other!r} is a provider already", "say either provider or peer")
     _check_caches(name, asys, mistakes)
     _check_connected(name, asys, mistakes)
+
+
+def _check_own(words: RouterWords, path: Path, mistakes: Mistakes) -> None:
+    file, _, text = words.config.partition("\n") if words.config else ("", "", "")
+    if words.kind not in WITH_OWN:
+        can = " or ".join(kind.value for kind in WITH_OWN)
+        mistakes.add(
+            path,
+            f"a router of kind {words.kind.value} cannot run a configuration of your own",
+            f"say kind: {can}, whichever {file} is written for",
+        )
+    if not text.strip():
+        what = f"{file} is empty" if "\n" in (words.config or "") else f"{file} cannot be read from here"
+        mistakes.add(path, what, "name a topology's file, and in it a configuration by its path from there")
 
 
 def _check_caches(name: str, asys: AsWords, mistakes: Mistakes) -> None:

@@ -58,6 +58,9 @@ class RouterWords(_Words, frozen=True, kw_only=True):
     """The daemon that runs on it."""
     image: str | None = None
     """The container image it runs in, or none for a network namespace; derived from runtime."""
+    config: str | None = None
+    """A configuration of your own that it runs as it is (kinds bird and frr): a path from this file's directory. A
+    lab's own copy of a topology has the file's text behind the path's line."""
     metro: Name | None = None
     """The metro it stands in."""
     originates: tuple[Prefix, ...] | None = None
@@ -113,7 +116,7 @@ class BackboneWords(_Words, frozen=True, kw_only=True):
     v6: Prefix | None = None
     """IPv6 prefix of the link, /64 to /127; derived likewise."""
     delay_ms: float | None = None
-    """One-way delay in milliseconds, where the kernel can shape."""
+    """One-way delay in milliseconds, in each direction."""
 
 
 class AsWords(_Words, frozen=True, kw_only=True):
@@ -182,6 +185,13 @@ class BfdWords(_Words, frozen=True, kw_only=True):
     """Exchange no route before BFD is Up; without this key: on connections of a Voice peering, and nowhere else."""
 
 
+class GracefulRestartWords(_Words, frozen=True, kw_only=True):
+    """Graceful restart of a session (RFC 4724), at both ends. Only routers of kind exabgp run it."""
+
+    time: int = 120
+    """Seconds that a router which restarts asks its peer to keep its routes for; 1 to 4095."""
+
+
 class SessionWords(_Words, frozen=True, kw_only=True):
     """Options of the BGP sessions of a link, a LAN pair or a connection."""
 
@@ -195,6 +205,8 @@ class SessionWords(_Words, frozen=True, kw_only=True):
     """Send TTL 255 and accept nothing less (RFC 5082)."""
     bfd: BfdWords | None = None
     """Watch over these sessions with BFD; without this key: only where Microsoft demands it, for Voice."""
+    graceful_restart: GracefulRestartWords | None = None
+    """Keep a peer's routes while its router restarts; without this key they go with the session."""
     ends: dict[str, EndWords] = {}
     """Options of one end, by router name."""
 
@@ -209,7 +221,7 @@ class LinkWords(_Words, frozen=True, kw_only=True):
     v6: Prefix | None = None
     """IPv6 prefix of the link, /64 to /127; derived likewise."""
     delay_ms: float | None = None
-    """One-way delay in milliseconds, where the kernel can shape."""
+    """One-way delay in milliseconds, in each direction."""
     bandwidth_mbps: int | None = None
     """Capacity in Mbit/s."""
     session: SessionWords = SessionWords()
@@ -282,7 +294,7 @@ class ConnectionWords(_Words, frozen=True, kw_only=True):
     """Both sides agreed on the BLACKHOLE community 65535:666 (RFC 7999): Microsoft's edge drops what
     is announced with it, inside prefixes that the peer may announce."""
     delay_ms: float | None = None
-    """Direct: one-way delay in milliseconds, where the kernel can shape."""
+    """Direct: one-way delay in milliseconds, in each direction."""
     session: SessionWords = SessionWords()
     """Options of its sessions."""
 

@@ -14,6 +14,7 @@ import yaml
 from peerlab.errors import InputError, Problem
 from peerlab.topology.mistake import DocumentError, Mistake, Path, path_text
 from peerlab.topology.model import LabModel, RuntimeKind
+from peerlab.topology.own_file import with_own
 from peerlab.topology.resolve import resolve
 from peerlab.topology.schema import validate
 
@@ -26,7 +27,20 @@ VALUE_LIMIT = 500_000
 
 def load(path: FilePath) -> LabModel:
     """The lab that a file describes. Raises InputError with every problem of the file."""
-    return load_text(_read(path), str(path))
+    return load_text(read_topology(path), str(path))
+
+
+def read_topology(path: FilePath) -> str:
+    """A topology's text, with the text of every router's own configuration in it: nothing else is needed any more.
+
+    No line moves. Raises InputError when one of the files cannot be read.
+    """
+    text = _read(path)
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError):
+        return text  # what is wrong with it is said when it is loaded
+    return with_own(text, root, path)
 
 
 def load_text(text: str, name: str) -> LabModel:

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
-from peerlab.bgp.config import BfdConfig
+from peerlab.bgp.config import BfdConfig, GracefulRestart, OwnConfiguration
 from peerlab.bgp.policy import Policy
 
 
@@ -41,6 +41,9 @@ class NodeKind(StrEnum):
 
 
 CACHE_KINDS = (NodeKind.RPKI_CACHE, NodeKind.STAYRTR)
+
+WITH_OWN = (NodeKind.BIRD, NodeKind.FRR)
+"""Kinds of routers that run an engineer's own configuration."""
 
 
 class RuntimeKind(StrEnum):
@@ -113,6 +116,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     ``interfaces`` of a switch are its bridge ports. ``gateway_v4``/``gateway_v6`` are a host's default routers.
     ``originates`` are the prefixes this router originates into BGP (subset of its AS's).
     ``aggregates`` is empty unless stated. ``image`` is of the container it runs in, '' for a namespace.
+    ``own`` is a configuration that the router runs as it is, in place of a rendered one.
     ``metro`` is None outside the cloud and IXPs when not given.
     """
 
@@ -130,6 +134,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     gateway_v6: Address | None = None
     route_server: bool = False
     image: str = ""
+    own: OwnConfiguration | None = None
 
     @property
     def is_router(self) -> bool:
@@ -186,8 +191,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A BGP session, one address family each (AS8075 keeps v4 and v6 apart, spec M3).
 
     ``connection`` names ``PEERING/CONNECTION`` when the session belongs to a Microsoft.Peering connection: such a
-    session does not exist on the cloud's edge until the turn-up provisions it. ``bfd`` is that of both ends, None for a
-    session without.
+    session does not exist on the cloud's edge until the turn-up provisions it. ``bfd`` and
+    ``graceful_restart`` are those of both ends, None for a session without.
     """
 
     id: str
@@ -199,6 +204,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     gtsm: bool = False
     connection: str | None = None
     bfd: BfdConfig | None = None
+    graceful_restart: GracefulRestart | None = None
 
     @property
     def is_internal(self) -> bool:

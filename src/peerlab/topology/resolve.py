@@ -9,6 +9,7 @@ import ipaddress
 
 from peerlab import __version__
 from peerlab.bgp.attributes import Address, Prefix
+from peerlab.bgp.config import OwnConfiguration
 from peerlab.topology import addressing, request
 from peerlab.topology.addressing import PUBLIC_RANGES, AddressPlan
 from peerlab.topology.assignment import Assignment
@@ -155,6 +156,7 @@ def _nodes(
                     originates=_originates(census, name, router, all_wires, plan),
                     route_server=census.is_route_server(router),
                     image=_image(document, words),
+                    own=_own(words),
                 )
             )
         for host, host_words in asys.hosts.items():
@@ -218,6 +220,13 @@ def _image(document: Document, words: RouterWords) -> str:
     if words.image is not None:
         return "" if words.image == NO_IMAGE else words.image
     return f"peerlab/{words.kind.value}:{__version__}" if document.runtime is RuntimeKind.DOCKER else ""
+
+
+def _own(words: RouterWords) -> OwnConfiguration | None:
+    if words.config is None:
+        return None
+    file, _, text = words.config.partition("\n")
+    return OwnConfiguration(file=file, text=text)
 
 
 def _originates(

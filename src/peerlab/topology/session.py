@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family
-from peerlab.bgp.config import BfdConfig
+from peerlab.bgp.config import BfdConfig, GracefulRestart
 from peerlab.topology.addressing import AddressPlan
 from peerlab.topology.census import Census, is_interconnect_peering, is_route_server_peering
 from peerlab.topology.document import ConnectionWords, EndWords, SessionWords
@@ -203,7 +203,13 @@ def _session(
         gtsm=pair.words.gtsm,
         connection=pair.connection,
         bfd=_bfd(census, pair),
+        graceful_restart=_graceful_restart(pair),
     )
+
+
+def _graceful_restart(pair: Pairing) -> GracefulRestart | None:
+    words = pair.words.graceful_restart
+    return None if words is None else GracefulRestart(restart_time=words.time)
 
 
 def _bfd(census: Census, pair: Pairing) -> BfdConfig | None:
@@ -221,13 +227,20 @@ def _bfd(census: Census, pair: Pairing) -> BfdConfig | None:
 def _left_is_passive(census: Census, pair: Pairing) -> bool:
     """Exactly one end connects, which spares the collision of RFC 4271 section 6.8.
 
-    A stated ``passive`` decides; else route servers and Microsoft's edges listen, then daemons that connect
-    slowly (all but ExaBGP), then the right end.
+    A stated ``passive`` decides; then OpenBGPD connects where there is an MD5 key, since it cannot listen with one; else
+    route servers and Microsoft's edges listen, then daemons that connect slowly (all but ExaBGP), then the right end.
     """
     stated = {router: words.passive for router, words in pair.words.ends.items()}
     for router, is_left in ((pair.left, True), (pair.right, False)):
         if stated.get(router) is not None:
             return is_left is stated[router]
+
+    def kind(router: str) -> NodeKind:
+        return census.asys(router).routers[router].kind
+
+    connects = [kind(router) is NodeKind.OPENBGPD and pair.words.md5 is not None for router in (pair.left, pair.right)]
+    if connects[0] is not connects[1]:
+        return connects[1]
 
     def rank(router: str) -> int:
         asys = census.asys(router)
@@ -235,7 +248,7 @@ def _left_is_passive(census: Census, pair: Pairing) -> bool:
             return 3
         if asys.role is AsRole.CLOUD:
             return 2
-        return int(asys.routers[router].kind is not NodeKind.EXABGP)
+        return int(kind(router) is not NodeKind.EXABGP)
 
     return rank(pair.left) > rank(pair.right)
 

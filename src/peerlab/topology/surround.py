@@ -39,7 +39,8 @@ class NeighbourReading(msgspec.Struct, frozen=True, kw_only=True):
     """One neighbour statement. None and empty: the configuration does not say it.
 
     ``asn`` None is "any other AS", as FRR's ``remote-as external``. ``groups`` are templates and peer groups, nearest
-    first. ``family`` is that of the addresses; ``carries`` the families that are exchanged. ``limits`` are what this
+    first. ``family`` is that of the addresses; ``carries`` the families that are exchanged. ``keeps`` the
+    families whose routes the router keeps as it received them. ``limits`` are what this
     router accepts at most. ``internal`` is iBGP. ``unchecked_first_as``: the leftmost AS may be another one than the
     neighbour's, which only route servers need (RFC 7947 section 2.2.2.1).
     """
@@ -50,6 +51,7 @@ class NeighbourReading(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
     family: Family | None
     carries: tuple[Family, ...]
+    keeps: tuple[Family, ...] = ()
     local_asn: int | None = None
     local_address: str | None = None
     internal: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from peerlab.evidence.story import Stimulus
+from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 from peerlab.verify.evidence import Evidence
@@ -19,6 +20,9 @@ _ANNOUNCING: tuple[StrEnum, ...] = (
     Stimulus.NO_POLICY,
     Stimulus.TIE_BREAK,
     *OriginStimulus,
+    IncidentStimulus.HIJACKED,
+    IncidentStimulus.CLIENT_CONTROL,
+    IncidentStimulus.STAGED,
     TelemetryStimulus.ODD_ROUTES,
     TelemetryStimulus.PREFIX_CHANGED,
 )

@@ -23,6 +23,7 @@ from peerlab.peering.command import (
     JudgeValidation,
     NotifyReady,
     OpenPolicy,
+    ProvisionBandwidth,
     ProvisionSessions,
     PutPeerAsn,
     RaiseBlocker,
@@ -345,3 +346,16 @@ def test_ids_of_other_scopes_do_not_match(office: Office) -> None:
         type(body.peering),
     )
     assert refusal_of(office, msgspec.structs.replace(body, peering=other)).code == "NotFound"
+
+
+def test_another_bandwidth_carries_traffic_once_microsoft_has_provided_it(office: Office) -> None:
+    office.do(direct(link()))
+    office.turn_up("c1")
+    assert "10000 Mbps already" in refusal_of(office, ProvisionBandwidth(**C1)).message
+    office.do(direct(link(bandwidth=20000)))
+    assert (office.connection().bandwidth, office.connection().provisioned_bandwidth) == (20000, 10000)
+    told = office.do(ProvisionBandwidth(**C1))
+    assert (office.connection().bandwidth, office.connection().provisioned_bandwidth) == (20000, 20000)
+    assert [e.text for e in told if isinstance(e, MailSent)][-1].find("10000 Mbps became 20000 Mbps") >= 0
+    office.do(Deprovision(**C1))
+    assert "needs Active" in refusal_of(office, ProvisionBandwidth(**C1)).message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from peerlab.evidence.events import ConnectionStateChanged, Event, ValidationJud
 from peerlab.peering import command as ask
 from peerlab.peering.desk import Desk, refused
 from peerlab.peering.enums import ConnectionState
+from peerlab.peering.ledger import Ledger
 from peerlab.peering.states import REMOVED, TABLES, Trigger
 from peerlab.peering.verdict import RuleVerdict
 from peerlab.topology.model import PolicyStage
@@ -35,6 +38,7 @@ OF_A_CONNECTION = st.sampled_from(
         ask.OpenPolicy,
         ask.ClearBlocker,
         ask.ResumeProvisioning,
+        ask.ProvisionBandwidth,
         ask.Deprovision,
         ask.CompleteRemoval,
         ask.StartLinkTest,
@@ -53,6 +57,7 @@ PUTS = st.sampled_from(
         direct(link(service=True), msgspec.structs.replace(SECOND, use_for_peering_service=True)),
         direct(link(bandwidth=20000), SECOND),
         direct(link("c3", "192.168.0.0/31", None), name="p2", asn="fabrikam"),
+        direct(link("c3", "192.168.0.8/31", None), name="p2"),
         direct(link(bandwidth=7)),
         exchange(neighbor("c3", microsoft_v4="80.249.209.20"), name="p2"),
         exchange(neighbor("c3", microsoft_v4="80.249.209.20", max_v4=5), name="p2"),
@@ -86,6 +91,23 @@ ASSOCIATIONS = st.sampled_from(
 )
 
 
+LONGEST_WAY = 30
+"""Steps, at most, from anywhere to removal, for every connection of a peering together."""
+
+WAY_OUT: dict[ConnectionState, Callable[[dict[str, str]], ask.Command]] = {
+    ConnectionState.PROVISIONING_STARTED: lambda at: ask.FailProvisioning(**at, reason="out"),
+    ConnectionState.APPROVED: lambda at: ask.FailProvisioning(**at, reason="out"),
+    ConnectionState.EXTERNAL_BLOCKER: lambda at: ask.FailProvisioning(**at, reason="out"),
+    ConnectionState.VALIDATING: lambda at: ask.FailProvisioning(**at, reason="out"),
+    ConnectionState.PROVISIONING_COMPLETED: lambda at: ask.OpenPolicy(**at),
+    ConnectionState.TYPE_CHANGE_REQUESTED: lambda at: ask.RejectTypeChange(**at, reason="out"),
+    ConnectionState.TYPE_CHANGE_IN_PROGRESS: lambda at: ask.FinishTypeChange(**at),
+    ConnectionState.ACTIVE: lambda at: ask.Deprovision(**at),
+    ConnectionState.PENDING_REMOVE: lambda at: ask.CompleteRemoval(**at),
+}
+"""What leads towards removal, by state; the rest the owner deletes."""
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Whatever is asked, in whatever order."""
 
@@ -94,7 +116,9 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize()
     def open_the_office(self) -> None:
         self.office = Office()
+        self.looked_at, self.replayed = 0, Ledger()
         self.office.associate(agreement=True)
+        self.office.associate(64501, "fabrikam")
         self.office.do(direct(link(), SECOND))
 
     def attempt(self, command: ask.Command) -> None:
@@ -151,6 +175,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.attempt(ask.OpenPolicy(**at))
 
     @rule()
+    def two_ases_with_one_address(self) -> None:
+        """Whoever is provisioned second fails."""
+        self.attempt(direct(link("c3", "192.168.0.0/31", None), name="p2", asn="fabrikam"))
+        for at in ({"peering": "p1", "connection": "c1"}, {"peering": "p2", "connection": "c3"}):
+            for kind in (ask.ApproveConnection, ask.NotifyReady, ask.ProvisionSessions):
+                self.attempt(kind(**at))
+
+    @rule()
     def test_both_links_at_once(self) -> None:
         for label in ("c1", "c2"):
             at = {"peering": "p1", "connection": label}
@@ -172,6 +204,60 @@ class AnyOrder(RuleBasedStateMachine):
                         assert validated(self.office.log, f"{peering.key}/{connection.label}")
 
     @invariant()
+    def a_policy_opens_by_one_edge_only(self) -> None:
+        """Replay, and look at every event at which a connection's policy becomes ALLOW."""
+        if not hasattr(self, "office"):
+            return
+        for number, event in enumerate(self.office.log[self.looked_at :], self.looked_at):
+            before = allowed(self.replayed)
+            self.replayed.apply(event)
+            for opened in allowed(self.replayed) - before:
+                assert isinstance(event, ConnectionStateChanged), event
+                assert (event.before, event.trigger) == (ConnectionState.PROVISIONING_COMPLETED, Trigger.ALLOW)
+                assert f"{event.peering}/{event.connection}" == opened
+                assert validated(self.office.log[: number + 1], opened)
+        self.looked_at = len(self.office.log)
+
+    @invariant()
+    def names_keys_and_addresses_are_unique(self) -> None:
+        if not hasattr(self, "office"):
+            return
+        ledger = self.office.desk.ledger
+        keys = [r.prefix_key for r in (*ledger.registered_prefixes.values(), *ledger.registered_asns.values())]
+        assert len(keys) == len(set(keys))
+        owners: dict[str, int] = {}
+        places = []
+        for peering in ledger.peerings.values():
+            assert len({c.identifier for c in peering.connections}) == len(peering.connections)
+            assert len({c.label for c in peering.connections}) == len(peering.connections)
+            places.append((peering.asn, peering.kind, peering.direct_type, peering.peering_location))
+            for session in (s for c in peering.connections if c.stage is not None for s in (c.v4, c.v6)):
+                if session is not None and session.peer is not None:
+                    assert owners.setdefault(session.peer, peering.asn) == peering.asn, "an address of two ASes"
+        assert len(places) == len(set(places)), "one peering of an AS, kind and type at a place"
+
+    def teardown(self) -> None:
+        """From wherever it got to, everything can be removed."""
+        if not hasattr(self, "office"):
+            return
+        office = self.office
+        for key in list(office.desk.ledger.peerings):
+            for _ in range(LONGEST_WAY):
+                standing = office.desk.ledger.peerings.get(key)
+                waiting = [c for c in standing.connections if c.state in WAY_OUT] if standing else []
+                if not waiting:
+                    break
+                at = {"peering": key, "connection": waiting[0].identifier}
+                office.do(WAY_OUT[ConnectionState(waiting[0].state)](at))
+            if key in office.desk.ledger.peerings:
+                office.do(ask.DeletePeering(peering=key))
+        assert not office.desk.ledger.peerings
+        assert not office.desk.ledger.registered_prefixes
+        for key in list(office.desk.ledger.peer_asns):
+            office.do(ask.DeletePeerAsn(peer_asn=key))
+        assert Desk(CATALOGUE, office.log).ledger == office.desk.ledger
+
+    @invariant()
     def every_step_is_a_row_and_follows_from_the_last(self) -> None:
         if hasattr(self, "office"):
             check_steps(self.office)
@@ -187,6 +273,16 @@ class AnyOrder(RuleBasedStateMachine):
                 for address in (c.link_test.addresses.peer, c.link_test.addresses.microsoft)
             ]
             assert len(running) == len(set(running))
+
+
+def allowed(ledger: Ledger) -> set[str]:
+    """Connections whose policy is open."""
+    return {
+        f"{peering.key}/{connection.label}"
+        for peering in ledger.peerings.values()
+        for connection in peering.connections
+        if connection.stage is PolicyStage.ALLOW
+    }
 
 
 def validated(log: list[Event], subject: str) -> bool:

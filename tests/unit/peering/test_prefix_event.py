@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from peerlab.bgp.attributes import Prefix
 from peerlab.evidence.events import RouteChanged
 from peerlab.peering.enums import EventLevel, PrefixEventType
 from peerlab.peering.ledger import Ledger
@@ -15,6 +17,7 @@ from peerlab.peering.prefix_event import (
     PrefixEvent,
     Watched,
     events_of,
+    more_specifics,
     path_event,
     paths_of,
     watched_of,
@@ -168,3 +171,43 @@ def test_the_path_in_use_is_the_one_that_its_edge_chose() -> None:
 
 def test_a_prefix_that_is_gone_is_not_watched() -> None:
     assert watched_of(MODEL, ledger(), "ps/other") is None
+
+
+PART, FAR_PART = "198.18.33.0/25", "198.18.33.192/26"
+
+
+def part(change: RouteChanged, prefix: str = PART) -> RouteChanged:
+    return msgspec.structs.replace(change, prefix=prefix)
+
+
+@pytest.mark.parametrize("prefix", [PART, FAR_PART])
+@pytest.mark.parametrize(
+    ("change", "kind", "level", "alarm"),
+    [
+        (route(PRIMARY, *HIJACKED), PrefixEventType.ORIGIN_CHANGE, EventLevel.CRITICAL, Alarm.HIJACK),
+        (route(TRANSIT, WOODGROVE, HIJACKER), PrefixEventType.ORIGIN_CHANGE, EventLevel.CRITICAL, Alarm.HIJACK),
+        (route(BACKUP, *HIJACKED), PrefixEventType.BACKUP_ORIGIN_CHANGE, EventLevel.ERROR, Alarm.HIJACK),
+        (route(EXCHANGE, 64504, CONTOSO), PrefixEventType.ANNOUNCEMENT, EventLevel.INFORMATION, Alarm.LEAK),
+    ],
+)
+def test_a_more_specific_of_another_origin_is_a_hijack_and_one_from_a_stranger_a_leak(
+    change: RouteChanged, kind: PrefixEventType, level: EventLevel, alarm: Alarm, prefix: str
+) -> None:
+    (event,) = told(part(change, prefix))
+    assert (event.kind, LEVELS[event.kind], event.alarm, event.announced) == (kind, level, alarm, prefix)
+    assert event.summary.find(f"{prefix}, inside {PREFIX},") >= 0
+    assert told(part(change, prefix), part(change, prefix)) == []
+    (over,) = told(part(gone((change.node, change.session)), prefix), part(change, prefix))
+    assert over.kind in (PrefixEventType.WITHDRAWAL, PrefixEventType.BACKUP_WITHDRAWAL) and over.announced == prefix
+
+
+def test_what_the_provider_takes_apart_itself_is_no_event() -> None:
+    assert told(part(route(PRIMARY, *PROVIDERS))) == []
+    assert told(part(gone(PRIMARY)), part(route(PRIMARY, *PROVIDERS))) == []
+    assert told(part(gone(PRIMARY))) == []
+
+
+def test_six_more_specifics_are_watched_and_no_host_has_any() -> None:
+    assert len(more_specifics(Prefix(PREFIX))) == 6
+    assert more_specifics(Prefix("2001:db8::/48"))[:2] == ("2001:db8::/49", "2001:db8:0:8000::/49")
+    assert more_specifics(Prefix("198.18.33.7/32")) == ()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from peerlab.bgp.attributes import BgpRole, Family
-from peerlab.bgp.config import BfdConfig
+from peerlab.bgp.config import BfdConfig, GracefulRestart
+from peerlab.errors import InputError
 from peerlab.topology.load import load, load_text
 from peerlab.topology.model import AsRole, LabModel, NodeKind, Relation
 
@@ -245,3 +246,42 @@ def test_bfd_is_what_is_stated_and_voice_demands_it_strictly(said: str, peering_
     model = load_text(text, "direct.yaml")
     assert {s.bfd for s in model.sessions if s.connection == "fabrikam-amsterdam/second"} == {bfd}
     assert {s.bfd for s in model.sessions if s.connection is None} == {None}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("{}", None), ("{graceful-restart: }", 120), ("{graceful-restart: {time: 7}}", 7)],
+)
+def test_graceful_restart_is_off_unless_stated(said: str, seconds: int | None) -> None:
+    text = (TOPOLOGIES / "direct.yaml").read_text()
+    text = f"[ams-edge-2, fab-ams-2], session: {said}}}\n".join(text.rsplit("[ams-edge-2, fab-ams-2]}\n", 1))
+    model = load_text(text, "direct.yaml")
+    stated = {s.graceful_restart for s in model.sessions if s.connection == "fabrikam-amsterdam/second"}
+    assert stated == {None if seconds is None else GracefulRestart(restart_time=seconds)}
+    assert {s.graceful_restart for s in model.sessions if s.connection is None} == {None}
+
+
+@pytest.mark.parametrize("seconds", [0, 4096])
+def test_a_restart_time_has_to_fit_its_twelve_bits(seconds: int) -> None:
+    text = (TOPOLOGIES / "direct.yaml").read_text()
+    said = f"[ams-edge-2, fab-ams-2], session: {{graceful-restart: {{time: {seconds}}}}}}}\n"
+    with pytest.raises(InputError, match="12 bits"):
+        load_text(said.join(text.rsplit("[ams-edge-2, fab-ams-2]}\n", 1)), "direct.yaml")
+
+
+@pytest.mark.parametrize(("key", "connects"), [("", "a-1"), ("md5: secret", "b-1")])
+def test_openbgpd_connects_where_there_is_a_key(key: str, connects: str) -> None:
+    model = load_text(
+        f"""
+name: lab
+ases:
+  a: {{asn: 64496, role: isp, providers: [b], routers: {{a-1: }}}}
+  b: {{asn: 64497, role: transit, routers: {{b-1: {{kind: openbgpd}}}}}}
+links:
+  - {{between: [a-1, b-1], session: {{families: [ipv4], {key}}}}}
+""",
+        "x.yaml",
+    )
+    session = model.session("a-1--b-1.v4")
+    assert not session.end(connects).passive
+    assert session.other(connects).passive

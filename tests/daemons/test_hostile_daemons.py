@@ -56,6 +56,7 @@ KINDS = {
         differs={"aspath-flag-partial": ("discard", OWN_AS), "aspath-as-zero": ("withdraw", FIRST_AS)},
         ipv6={"mp-reach-nexthop-len-bogus": "reset", "mp-unreach-truncated": "reset"},
     ),
+    "openbgpd": Known("obgpd", ipv6={"nexthop-multicast": "discard"}),
 }
 """The daemons that are held against the measurement: a new kind is one line here."""
 
