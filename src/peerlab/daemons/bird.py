@@ -19,8 +19,8 @@ from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons import bird_filter
 from peerlab.daemons.base import Argv, Sessions, template
-from peerlab.daemons.bird_own import OWN, lab_file
 from peerlab.daemons.bird_filter import SOURCE, SOURCES, STATEMENT, VERSION
+from peerlab.daemons.bird_own import OWN, lab_file
 from peerlab.daemons.origination import Origination
 from peerlab.daemons.router_config import ROUTER, router_config, router_json
 from peerlab.errors import Unsupported

@@ -11,8 +11,8 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from peerlab.bgp.config import RouterConfig
 from peerlab.daemons.bird import BFD_PROTOCOL, CONFIGURATION, CONTROL_SOCKET, protocol_name
-from peerlab.daemons.own_configuration import neighbours_by_session
 from peerlab.daemons.bird_reply import BirdLiveness, BirdSession, Line, liveness, sessions
+from peerlab.daemons.own_configuration import neighbours_by_session
 from peerlab.errors import RefusedError
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.bird_caches import BirdCaches

@@ -21,7 +21,6 @@ from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
-from peerlab.daemons.own_configuration import as_written
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
@@ -69,12 +68,13 @@ class Companion:
         self, loop: Loop, config: RouterConfig, listener: Listener, make: Callable[[Watching], Driver]
     ) -> None:
         """Raises Unsupported for what the daemon cannot be told or when it is missing, RuntimeFailure when it fails."""
-        self.config = config = as_written(config)
+        self.config = config
         self.exit_code = 0
         self._loop = loop
         self._listener = listener
         self._records = {peer.session: _Record(peer, since=time.time_ns()) for peer in config.peers}
         self._originated = [Origination(prefix) for prefix in config.originate]
+        self._left: dict[str, str] = {}
         self._activity = 0
         self._seen: Hashable = None
         self._stirred_at = loop.now()
@@ -298,15 +298,16 @@ class Companion:
         A router that runs an engineer's own configuration only keeps in mind what is known of its sessions.
         """
         before_config, before_records = self.config, dict(self._records)
-        self.config = config = as_written(config)
+        self.config = config
         for peer in config.peers:
             known = self._records.get(peer.session)
             if known is None:
-                self._records[peer.session] = _Record(peer, since=time.time_ns())
+                state = self._left.get(peer.session, "Idle")
+                self._records[peer.session] = _Record(peer, state=state, since=time.time_ns())
             else:
                 known.config = peer
         for session in self._records.keys() - {peer.session for peer in config.peers}:
-            del self._records[session]
+            self._leave(session)
         try:
             self._apply()
         except (RefusedError, RuntimeFailure):
@@ -315,6 +316,22 @@ class Companion:
                 self._records[peer.session].config = peer
             self._write()
             raise
+        self._follow_again(config.peers)
+
+    def _leave(self, session: str) -> None:
+        """A session is no longer the laboratory's. An own configuration goes on with it, unseen."""
+        record = self._records.pop(session)
+        if self.config.own is not None:
+            self._left[session] = record.state
+
+    def _follow_again(self, peers: Sequence[PeerConfig]) -> None:
+        """Sessions of an own configuration were there before the laboratory asked for them."""
+        if self.config.own is None:
+            return
+        shown = self._driver.shown()
+        for peer in peers:
+            if self._left.pop(peer.session, None) is not None or self._records[peer.session].state == "Idle":
+                self.moved(peer.session, shown[peer.session].state, time.time_ns())
 
     def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
         """Have BFD watch over these sessions so, or not at all, without a reset."""
