@@ -11,6 +11,7 @@ from peerlab.verify import (
     link,
     origin,
     origin_abuse,
+    own_router,
     physical,
     policy,
     routing,
@@ -43,6 +44,7 @@ CATALOGUE: tuple[Check, ...] = (
     *telemetry_events.CHECKS,
     *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
+    *own_router.CHECKS,
 )
 """Every check, in the order of the phases."""
 
