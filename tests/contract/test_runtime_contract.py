@@ -35,6 +35,9 @@ from peerlab.runtime.fake import FakeRuntime
 from peerlab.runtime.namespaces import start_cell
 
 WITHIN = 10.0
+LATE_MS = 25.0
+"""By how much the median of a delay may be late on a machine that others use too."""
+DELAY_MEANS = ("netem", "nfqueue", "fake")
 NODES = (NodeSpec("left"), NodeSpec("middle", forwarding=True), NodeSpec("right", addresses=("192.0.2.9/32",)))
 LINKS = (
     LinkSpec(
@@ -382,6 +385,37 @@ def test_nobody_listens(build: Build, tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_a_delay_is_told_and_felt_until_it_is_cleared(build: Build, tmp_path: Path) -> None:
+    """In both families, there and back; ``means`` says how."""
+
+    async def story() -> None:
+        async with small_lab(build, tmp_path) as runtime:
+            there = await runtime.impair(Impairment("left", "e0", "out", delay_ms=20, jitter_ms=5))
+            back = await runtime.impair(Impairment("left", "e0", "in", delay_ms=10))
+            assert there.means in DELAY_MEANS and back.means in DELAY_MEANS
+            assert set((await runtime.observe()).impairments) == {there, back}
+            await assert_round_trips(runtime, 25, 30)
+            await runtime.clear("middle", "e0", "in")
+            assert (await runtime.observe()).impairments == (back,)
+            await assert_round_trips(runtime, 10, 10)
+            await runtime.clear("left", "e0", "in")
+            assert (await runtime.observe()).impairments == ()
+
+    asyncio.run(story())
+
+
+async def assert_round_trips(runtime: Runtime, least_ms: float, median_ms: float) -> None:
+    """Between left and middle: none is sooner, and half of them are within `LATE_MS`. The fake moves no packets."""
+    if isinstance(runtime, FakeRuntime):
+        return
+    for destination in ("198.51.100.1", "2001:db8:1::1"):
+        arguments = {"destination": destination, "count": 30, "interval": 0.01}
+        answer = await (await runtime.task("left", "peerlab.runtime.probe:ping", arguments)).result()
+        assert answer["received"] == answer["sent"]
+        assert answer["rtt_min_ms"] >= least_ms
+        assert answer["rtt_median_ms"] <= median_ms + LATE_MS
+
+
 def test_impairments_are_told_until_cleared(build: Build, tmp_path: Path) -> None:
     async def story() -> None:
         async with small_lab(build, tmp_path) as runtime:
@@ -394,7 +428,12 @@ def test_impairments_are_told_until_cleared(build: Build, tmp_path: Path) -> Non
             await runtime.clear("left", "e0", "out")
             assert (await runtime.observe()).impairments == ()
             await runtime.clear("left", "e0", "out")  # clean stays clean
-            for bad in (Impairment("left", "e0", loss_percent=101), Impairment("left", "e0", rate_kbit=-1)):
+            for bad in (
+                Impairment("left", "e0", loss_percent=101),
+                Impairment("left", "e0", rate_kbit=-1),
+                Impairment("left", "e0", delay_ms=-1),
+                Impairment("left", "e0", delay_ms=5, jitter_ms=6),
+            ):
                 with pytest.raises(RefusedError, match="BadImpairment"):
                     await runtime.impair(bad)
             with pytest.raises(RefusedError, match="UnknownInterface"):

@@ -13,6 +13,7 @@ from peerlab.bgp.route_fact import RouteFact
 from peerlab.router.bird_driver import bird_program
 from peerlab.router.companion_child import check
 from peerlab.router.frr_process import FrrProcesses
+from peerlab.router.openbgpd_process import OpenBgpdProcess
 
 
 def _nothing(fact: RouteFact, own: bool) -> RouteFact:
@@ -26,13 +27,27 @@ def _own_routes_have_a_med(fact: RouteFact, own: bool) -> RouteFact:
     return msgspec.structs.replace(fact, attributes=msgspec.structs.replace(fact.attributes, med=0))
 
 
+def _as_shown(fact: RouteFact) -> RouteFact:
+    return fact
+
+
+def _without_med_0(fact: RouteFact) -> RouteFact:
+    """OpenBGPD shows MED 0 for none, and so nobody can tell them apart."""
+    if fact.attributes.med != 0:
+        return fact
+    return msgspec.structs.replace(fact, attributes=msgspec.structs.replace(fact.attributes, med=None))
+
+
 class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind. ``kernel_protocol``: the number of its routes in the kernel (rtnetlink(7), rtm_protocol).
 
     ``cannot_say`` is a condition that it has no words for. ``refresh_refusal`` is what it says when it is to ask a
     peer again, None when it can. ``differs`` makes of what the decision core announces what this daemon announces,
-    a difference that docs/daemons.md lists; its second argument tells of a route of the own AS. ``check`` has the
-    daemon itself read the files in a directory, and raises RuntimeFailure with its words.
+    a difference that docs/daemons.md lists; its second argument tells of a route of the own AS. ``shows`` makes of
+    what the decision core holds what this daemon shows. ``check`` has the daemon itself read the files in a directory,
+    and raises RuntimeFailure with its words. ``may_fail`` are checks that rightly fail at times. The rest are things that not every daemon can: listen where there is an
+    MD5 key, originate a route with a path, ask an RPKI cache, speak of extended messages, hear of interior costs,
+    leave a path that ends in a set without an origin.
     """
 
     name: str
@@ -41,6 +56,14 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     refresh_refusal: str | None
     check: Callable[[Path], None]
     differs: Callable[[RouteFact, bool], RouteFact] = _nothing
+    shows: Callable[[RouteFact], RouteFact] = _as_shown
+    may_fail: frozenset[str] = frozenset()
+    listens_with_md5: bool = True
+    originates_paths: bool = True
+    has_caches: bool = True
+    knows_extended_messages: bool = True
+    knows_interior_costs: bool = True
+    knows_no_origin_behind_a_set: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,4 +86,19 @@ FRR = DaemonKind(
     check=lambda directory: FrrProcesses(directory).check(),
     differs=_own_routes_have_a_med,
 )
-KINDS = (BIRD, FRR)
+OPENBGPD = DaemonKind(
+    name="openbgpd",
+    kernel_protocol=186,
+    cannot_say=HasOtc(),
+    refresh_refusal=None,
+    check=lambda directory: OpenBgpdProcess(directory).check(),
+    shows=_without_med_0,
+    may_fail=frozenset({"SES-05"}),
+    listens_with_md5=False,
+    originates_paths=False,
+    has_caches=False,
+    knows_extended_messages=False,
+    knows_interior_costs=False,
+    knows_no_origin_behind_a_set=False,
+)
+KINDS = (BIRD, FRR, OPENBGPD)

@@ -64,10 +64,11 @@ def test_a_rehearsal_with_it_ends_in_verdicts_and_none_is_a_failure(
     told = done.stdout + done.stderr
     assert verdicts.exists(), told
     outcomes = {finding["check"]: finding["outcome"] for finding in json.loads(verdicts.read_text())["findings"]}
-    assert sorted(check for check, outcome in outcomes.items() if outcome == "fail") == [], told
+    failed = {check for check, outcome in outcomes.items() if outcome == "fail"}
+    assert sorted(failed - kind.may_fail) == [], told
     judged = {check for check in PROVEN if outcomes[check] != "not-applicable"}
     assert sorted(check for check in judged if outcomes[check] != "pass") == [], told
-    assert done.returncode in (0, 2), told
+    assert done.returncode in ((0, 1, 2) if failed else (0, 2)), told
     assert not re.search(r"did not end well|^✗", told, re.MULTILINE), told
 
 
@@ -84,12 +85,11 @@ def test_it_accepts_every_router_of_every_shipped_topology(kind: DaemonKind, pat
             sessions[session.id] = (model.policies[end.import_policy], model.policies[end.export_policy])
         directory = tmp_path / node.name
         directory.mkdir()
-        try:
-            rendered = daemon_of(NodeKind(kind.name)).render(model, node, sessions)
-        except Unsupported:
-            # RPKI caches and BFD are not for every daemon; a topology without them is for all.
-            assert model.caches or any(session.bfd for session in model.sessions)
+        if not kind.has_caches and any(node.name in cache.serves for cache in model.caches):
+            with pytest.raises(Unsupported, match="origin validation"):
+                daemon_of(NodeKind(kind.name)).render(model, node, sessions)
             continue
+        rendered = daemon_of(NodeKind(kind.name)).render(model, node, sessions)
         for name, text in rendered.items():
             (directory / name).write_text(text)
         kind.check(directory)

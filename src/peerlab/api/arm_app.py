@@ -15,6 +15,7 @@ from peerlab.api.arm_protocol import Gate, on_refusal, on_unrouted
 from peerlab.api.arm_registrations import registered_asns, registered_prefixes
 from peerlab.api.arm_routes import empty_lists, routes
 from peerlab.api.arm_services import peering_services, service_prefixes
+from peerlab.api.description import describe
 from peerlab.api.metrics import metrics
 from peerlab.api.operator_api import operator_api
 from peerlab.api.token import Issuer
@@ -49,4 +50,5 @@ def application(office: Office, issuer: Issuer) -> ASGIApp:
         metrics(office),
     ):
         app.include_router(router)
+    describe(app.openapi())
     return Gate(app, issuer, lambda: office.ledger)

@@ -67,18 +67,33 @@ def page_of(
     size: int = PAGE,
 ) -> Response:
     """One page of rows, which are (place, value) in the order of places; a place is a tuple of integers and texts."""
+    page, link = cut(request, rows, filters, size)
+    return paged([value for _, value in page], link)
+
+
+def cut(
+    request: Request, rows: Sequence[tuple[Any, T]], filters: Mapping[str, str] | None = None, size: int = PAGE
+) -> tuple[Sequence[tuple[Any, T]], str | None]:
+    """The rows of one page and the link to the next: for values that are dear to make. Raises RefusedError."""
     token = _token_of(request)
     start = tuple(token.place) if token else None
     try:
         rest = rows if start is None else [row for row in rows if row[0] > start]
     except TypeError as wrong:
         raise bad_argument("$skipToken is of another list") from wrong
-    body: dict[str, object] = {"value": [value for _, value in rest[:size]]}
-    if len(rest) > size:
-        last = _Token(place=rest[size - 1][0], filters=dict(filters or {}))
-        skip = msgspec.json.encode(last).hex()
-        url = request.url.replace(query=f"api-version={query(request, 'api-version')}&$skipToken={skip}")
-        body["nextLink"] = str(url)
+    if len(rest) <= size:
+        return rest, None
+    last = _Token(place=rest[size - 1][0], filters=dict(filters or {}))
+    skip = msgspec.json.encode(last).hex()
+    url = request.url.replace(query=f"api-version={query(request, 'api-version')}&$skipToken={skip}")
+    return rest[:size], str(url)
+
+
+def paged(values: Sequence[object], link: str | None) -> Response:
+    """The answer that a page is."""
+    body: dict[str, object] = {"value": values}
+    if link is not None:
+        body["nextLink"] = link
     return answer(body)
 
 

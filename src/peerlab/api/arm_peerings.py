@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from peerlab.api.arm_body import body_of
-from peerlab.api.arm_paging import by_key, page_of, query, required
+from peerlab.api.arm_paging import by_key, cut, paged, query, required
 from peerlab.api.arm_protocol import answer
 from peerlab.controller.office import Office
 from peerlab.controller.probe_monitor import ip_version, prefixes_to_accesslist
@@ -17,6 +17,7 @@ from peerlab.peering.legacy import as_listed
 from peerlab.peering.peering_resource import Peering
 from peerlab.peering.record import PeeringRecord
 from peerlab.peering.refusal import bad_argument, peering_not_found
+from peerlab.peering.request_rules import asn_of
 from peerlab.peering.scope import PROVIDER, Scope
 from peerlab.peering.view import peering_resource
 
@@ -50,8 +51,8 @@ def peerings(office: Office) -> APIRouter:
         return [_with_access_lists(office, peering_resource(record, states)) for record in records]
 
     async def listed(request: Request, records: list[PeeringRecord]) -> Response:
-        resources = await published(*records)
-        return page_of(request, by_key({r.key: one for r, one in zip(records, resources, strict=True)}))
+        page, link = cut(request, by_key({record.key: record for record in records}))
+        return paged(await published(*(record for _, record in page)), link)
 
     @router.get(SUBSCRIPTION + "/peerings")
     async def list_peerings_of_subscription(subscription: str, request: Request) -> Response:
@@ -97,8 +98,7 @@ def peerings(office: Office) -> APIRouter:
         """Those of the AS that is asked for, else of every PeerAsn of the subscription (spec 2.7)."""
         location, kind = required(request, "peeringLocation"), required(request, "kind")
         asn, wanted_type = query(request, "asn"), query(request, "directPeeringType")
-        if asn and not asn.isdecimal():
-            raise bad_argument(f"asn '{asn}' is not a number")
+        number = asn_of(asn) if asn else None
         owners = {
             r.asn: r for r in office.ledger.peer_asns.values() if r.scope.subscription.lower() == subscription.lower()
         }
@@ -110,7 +110,7 @@ def peerings(office: Office) -> APIRouter:
                 owners[legacy.asn].scope.peer_asn_id(owners[legacy.asn].name) if legacy.asn in owners else "",
             )
             for legacy in office.ledger.legacy.values()
-            if (legacy.asn == int(asn) if asn else legacy.asn in owners)
+            if (legacy.asn in owners if number is None else legacy.asn == number)
             and legacy.peering_location.casefold() == location.casefold()
             and legacy.kind.casefold() == kind.casefold()
             and wanted_type.casefold() in ("", (legacy.direct_type or "").casefold())
@@ -130,6 +130,8 @@ def peerings(office: Office) -> APIRouter:
 
 def _with_access_lists(office: Office, peering: Peering) -> Peering:
     """Every connectivity probe says from which prefixes it comes."""
+    if not peering.properties.connectivity_probes:
+        return peering
     probes = tuple(
         msgspec.structs.replace(
             probe,

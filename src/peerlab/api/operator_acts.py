@@ -18,6 +18,7 @@ from peerlab.controller.office import Office
 from peerlab.errors import RefusedError
 from peerlab.peering import command as ask
 from peerlab.peering.refusal import bad_argument
+from peerlab.peering.request_rules import asn_of
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -110,12 +111,6 @@ LONGEST_WATCH = 60.0
 """Seconds for which traffic can be watched in one act."""
 
 
-def _asn(order: Order) -> int:
-    if not order.on.isdecimal():
-        raise bad_argument(f"'{order.on}' is not an AS number")
-    return int(order.on)
-
-
 async def _seed(office: Office, order: Order) -> None:
     await office.seed_legacy(order.on)
 
@@ -130,7 +125,9 @@ ACTS: dict[str, Act] = {
         _command(lambda o: ask.RejectPeerAsn(peer_asn=o.on, reason=o.reason)),
     ),
     "sign-agreement": Act(
-        "Sign the Peering Service agreement with an AS.", AGREEMENT, _command(lambda o: ask.SignAgreement(asn=_asn(o)))
+        "Sign the Peering Service agreement with an AS.",
+        AGREEMENT,
+        _command(lambda o: ask.SignAgreement(asn=asn_of(o.on))),
     ),
     "seed-legacy": Act("Make a peering of the topology out of band, for conversion.", TOPOLOGY, _seed),
     "approve": Act("Approve a connection; --reason is the LOA's reference.", CONNECTION, _approve),

@@ -14,7 +14,8 @@ _FORGET_BEYOND = 4096
 class AdjRibIn:
     """Routes of one Established session, keyed by raw NLRI. Eligible ones are put into ``rib`` as they come.
 
-    ``stale`` holds the routes that a refresh in progress has not confirmed yet (RFC 7313 section 4).
+    ``stale`` holds the routes that a refresh in progress has not confirmed yet (RFC 7313 section 4), or that the peer
+    has not announced again after its restart (RFC 4724 section 4.2).
     """
 
     def __init__(self, session: str, ingress: Ingress, rib: Rib) -> None:
@@ -24,6 +25,7 @@ class AdjRibIn:
         self._routes: dict[bytes, tuple[PathAttributes, int]] = {}
         self._rejected: dict[bytes, str] = {}
         self._stale: dict[bytes, None] | None = None
+        self.awaits_end_of_rib = False
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -98,6 +100,18 @@ class AdjRibIn:
             return 0
         self.withdraw(list(stale))
         return len(stale)
+
+    def adopt(self, earlier: AdjRibIn) -> None:
+        """Take over the routes that an earlier session has left: stale until announced again, or until End-of-RIB."""
+        self._routes = dict(earlier._routes)
+        self._stale = dict.fromkeys(self._routes)
+        self.awaits_end_of_rib = True
+        self.judge_anew()
+
+    def end_of_rib(self) -> int:
+        """Drop what the peer has not announced again since its restart. Answers with how many routes that were."""
+        self.awaits_end_of_rib = False
+        return self.end_refresh()
 
     def clear(self) -> None:
         """Everything is gone with the session."""

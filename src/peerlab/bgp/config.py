@@ -25,6 +25,15 @@ class BfdConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     strict: bool = False
 
 
+class GracefulRestart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Graceful restart of one session (RFC 4724), as restarting and as receiving speaker.
+
+    ``restart_time``: seconds, 1 to 4095, that this end asks its peer to keep its routes for, should it restart.
+    """
+
+    restart_time: int = 120
+
+
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One session as the router that runs it must know it. ``session`` is the model's session id.
 
@@ -36,7 +45,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     An end that is not ``passive`` opens the connection; with ``listening`` it takes one besides, as routers outside of
     a laboratory do, and collisions are resolved (RFC 4271 section 6.8). ``send_hold_time`` is how many seconds nothing
     may get through to the peer before the session ends (RFC 9687), None for the RFC's default. ``bfd`` None: nothing
-    but BGP watches over the session.
+    but BGP watches over the session. ``graceful_restart`` None: the capability is not announced.
     """
 
     session: str
@@ -66,6 +75,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     listening: bool = False
     send_hold_time: float | None = None
     bfd: BfdConfig | None = None
+    graceful_restart: GracefulRestart | None = None
 
 
 class IgpInterface(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ class Negotiated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``peer_router_id`` is the BGP Identifier that the decision process compares. A flag is True only when both ends
     announced the capability. ``hold_time`` in seconds, 0 = off. ``peer_role`` None: the peer announced none.
+    ``kept_forwarding``: families for which the peer has kept its forwarding state over a restart (RFC 4724 section 3).
     """
 
     peer_router_id: Address
@@ -23,3 +24,4 @@ class Negotiated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extended_next_hop: tuple[Family, ...] = ()
     peer_role: BgpRole | None = None
     hold_time: int = 0
+    kept_forwarding: tuple[Family, ...] = ()

@@ -113,6 +113,23 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         values = [value for value in self.values(CapabilityCode.GRACEFUL_RESTART) if len(value) >= 2]
         return int.from_bytes(values[-1][:2], "big") & 0x0FFF if values else None
 
+    @property
+    def has_restarted(self) -> bool:
+        """The R bit of graceful restart: this speaker has restarted (RFC 4724 section 3)."""
+        values = [value for value in self.values(CapabilityCode.GRACEFUL_RESTART) if len(value) >= 2]
+        return bool(values) and bool(values[-1][0] & 0x80)
+
+    @property
+    def restarting_families(self) -> dict[Family, bool]:
+        """Unicast families that graceful restart is announced for, each with its F bit: forwarding was kept."""
+        values = [value for value in self.values(CapabilityCode.GRACEFUL_RESTART) if len(value) >= 2]
+        found: dict[Family, bool] = {}
+        for at in range(2, len(values[-1]) - 3, 4) if values else ():
+            family = family_of(values[-1][at] << 8 | values[-1][at + 1], values[-1][at + 2])
+            if family is not None:
+                found[family] = bool(values[-1][at + 3] & 0x80)
+        return found
+
 
 def decode_open(body: bytes) -> Open:
     """Decode the body of an OPEN.

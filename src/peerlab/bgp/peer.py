@@ -44,7 +44,8 @@ class Established:
 class Peer:
     """A configured session. ``up`` is None while it is not Established, or being closed by the speaker.
 
-    ``import_policy`` and ``export_policy`` None: there is none, and RFC 8212 decides.
+    ``import_policy`` and ``export_policy`` None: there is none, and RFC 8212 decides. ``retained``: its routes while it
+    restarts (RFC 4724), used as if the session were up.
     """
 
     def __init__(
@@ -54,6 +55,12 @@ class Peer:
         self.import_policy = import_policy
         self.export_policy = export_policy
         self.up: Established | None = None
+        self.retained: AdjRibIn | None = None
+
+    @property
+    def adj_rib_in(self) -> AdjRibIn | None:
+        """What is held of it now: of its session, or retained over its restart."""
+        return self.retained if self.up is None else self.up.adj_rib_in
 
     @property
     def is_external(self) -> bool:

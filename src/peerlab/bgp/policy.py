@@ -174,6 +174,13 @@ class Prepend(_Action, frozen=True, tag="prepend"):
     times: int
 
 
+class PrependFirst(_Action, frozen=True, tag="prepend-first"):
+    """Put the path's own first AS in front once more, so many times: what a route server does, whose own AS must not
+    stand in the path (RFC 7947 section 2.2.2). An empty path stays empty."""
+
+    times: int
+
+
 class NextHopSelf(_Action, frozen=True, tag="next-hop-self"):
     """Announce with this speaker's own address as next hop."""
 
@@ -192,6 +199,7 @@ Action = (
     | AddCommunities
     | RemoveCommunities
     | Prepend
+    | PrependFirst
     | NextHopSelf
     | RemovePrivateAses
     | Discard

@@ -12,6 +12,7 @@ from peerlab.bgp.policy import (
     Action,
     AddCommunities,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     RemovePrivateAses,
     SetLocalPref,
@@ -38,6 +39,8 @@ def change_of(action: Action) -> Change:
         if times < 0:
             raise ValueError(f"an AS cannot be prepended {times} times")
         return lambda attributes: msgspec.structs.replace(attributes, as_path=prepended(attributes.as_path, asn, times))
+    if isinstance(action, PrependFirst):
+        return _prepending_first(action.times)
     if isinstance(action, RemovePrivateAses):
         return lambda attributes: msgspec.structs.replace(attributes, as_path=_public(attributes.as_path))
     raise TypeError(f"{type(action).__name__} changes no attribute")
@@ -54,6 +57,19 @@ def _adding(action: AddCommunities) -> Change:
             communities=tuple(sorted(standard.union(attributes.communities))),
             large_communities=tuple(sorted(large.union(attributes.large_communities))),
         )
+
+    return change
+
+
+def _prepending_first(times: int) -> Change:
+    if times < 0:
+        raise ValueError(f"an AS cannot be prepended {times} times")
+
+    def change(attributes: PathAttributes) -> PathAttributes:
+        first = attributes.first_as()
+        if first is None:
+            return attributes
+        return msgspec.structs.replace(attributes, as_path=prepended(attributes.as_path, first, times))
 
     return change
 

@@ -62,6 +62,10 @@ def _take_in(
         notices.append(Notice("ignored", config.session, part.ignored, body))
     if part.end_of_rib and part.family is config.family:
         up.end_of_rib_received = True
+        if up.adj_rib_in.awaits_end_of_rib:
+            purged = up.adj_rib_in.end_of_rib()
+            text = f"End-of-RIB after the peer's restart: {purged} stale routes purged"
+            notices.append(Notice("graceful-restart", config.session, text))
 
 
 def _count(config: PeerConfig, up: Established, limit: int, notices: list[Notice]) -> CloseSession | None:

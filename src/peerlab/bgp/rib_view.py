@@ -34,9 +34,9 @@ class RibView:
         return self._adj_rib_in(peer, raw, post_policy=True)
 
     def _adj_rib_in(self, peer: Peer, raw: bytes | None, *, post_policy: bool) -> list[RouteFact]:
-        if peer.up is None:
+        adj_rib_in = peer.adj_rib_in
+        if adj_rib_in is None:
             return []
-        adj_rib_in = peer.up.adj_rib_in
         facts = []
         for one in adj_rib_in if raw is None else (raw,):
             route = adj_rib_in.route(one)
@@ -141,12 +141,13 @@ class RibView:
             for path in sorted(paths, key=lambda path: path is not decision.best)
         ]
         for peer in self._peers.values():
-            if peer.up is None or peer.config.family is not family:
+            held = peer.adj_rib_in
+            if held is None or peer.config.family is not family:
                 continue
-            route = peer.up.adj_rib_in.route(raw)
+            route = held.route(raw)
             if route is None:
                 continue
-            admission = peer.up.adj_rib_in.admission(raw)
+            admission = held.admission(raw)
             if admission.path is None:
                 candidates.append(
                     Candidate(
@@ -180,7 +181,7 @@ class RibView:
 
     def _received_at(self, raw: bytes, path: Path) -> int:
         peer = self._peers.get(path.session) if path.session is not None else None
-        route = None if peer is None or peer.up is None else peer.up.adj_rib_in.route(raw)
+        route = None if peer is None or peer.adj_rib_in is None else peer.adj_rib_in.route(raw)
         return 0 if route is None else route[1]
 
     def _is_best(self, peer: Peer, raw: bytes) -> bool:

@@ -67,8 +67,11 @@ class BgpSpeaker:
     def peer_up(self, session: str, negotiated: Negotiated, now: int) -> None:
         """The session is Established: what export policy lets through will be sent, and then End-of-RIB."""
         peer = self._peers[session]
-        self._drop(peer)
-        config = peer.config
+        config, retained = peer.config, peer.retained
+        if peer.up is not None or config.family not in negotiated.kept_forwarding:
+            self._drop(peer)
+            retained = None
+        peer.retained = None
         context = SessionContext(
             asn4=negotiated.asn4,
             ebgp=peer.is_external,
@@ -100,10 +103,33 @@ class BgpSpeaker:
                 own_choice=config.route_server_client,
             )
         peer.up = Established(negotiated, cache, AdjRibIn(session, ingress, rib), adj_rib_out)
+        if retained is not None:
+            peer.up.adj_rib_in.adopt(retained)
 
     def peer_down(self, session: str, reason: str, now: int) -> None:
         """The session is gone, and with it everything learned from it and told to it."""
         self._drop(self._peers[session])
+
+    def peer_restarts(self, session: str, now: int) -> int:
+        """The session is gone without a word and its peer may restart: its routes stay in use (RFC 4724 section 4.2).
+
+        What an earlier restart has left stale goes. Answers with how many routes are retained; ``drop_stale`` ends it.
+        """
+        peer = self._peers[session]
+        if peer.up is not None:
+            if peer.up.adj_rib_in.awaits_end_of_rib:
+                peer.up.adj_rib_in.end_of_rib()
+            peer.retained, peer.up = peer.up.adj_rib_in, None
+        return 0 if peer.retained is None else len(peer.retained)
+
+    def drop_stale(self, session: str) -> int:
+        """The time is up: routes that are retained, or not announced again yet, go. Answers with how many."""
+        peer = self._peers[session]
+        if peer.up is not None:
+            return peer.up.adj_rib_in.end_of_rib() if peer.up.adj_rib_in.awaits_end_of_rib else 0
+        dropped = 0 if peer.retained is None else len(peer.retained)
+        self._drop(peer)
+        return dropped
 
     def receive(self, session: str, bodies: Sequence[bytes], now: int) -> None:
         """UPDATE bodies (without the 19 octet header), in order. Never raises for what they hold."""
@@ -157,9 +183,9 @@ class BgpSpeaker:
         wanted_out = self._policies.find(config.export_policy, config.family)
         if wanted_in is not peer.import_policy:
             peer.import_policy = wanted_in
-            if up is not None:
-                up.adj_rib_in.ingress.set_policy(wanted_in)
-                up.adj_rib_in.judge_anew()
+            if peer.adj_rib_in is not None:
+                peer.adj_rib_in.ingress.set_policy(wanted_in)
+                peer.adj_rib_in.judge_anew()
         if wanted_out is not peer.export_policy:
             peer.export_policy = wanted_out
             if up is not None and up.adj_rib_out is not None:
@@ -176,12 +202,10 @@ class BgpSpeaker:
         touched = PrefixSet.covering(changed)
         judged = 0
         for peer in self._peers.values():
-            up, family = peer.up, peer.config.family
-            if up is None:
-                continue
-            if up.adj_rib_in.ingress.asks_state():
-                judged += up.adj_rib_in.judge_again(partial(touched.contains_raw, family=family))
-            if up.adj_rib_out is not None and up.adj_rib_out.egress.asks_state():
+            up, held, family = peer.up, peer.adj_rib_in, peer.config.family
+            if held is not None and held.ingress.asks_state():
+                judged += held.judge_again(partial(touched.contains_raw, family=family))
+            if up is not None and up.adj_rib_out is not None and up.adj_rib_out.egress.asks_state():
                 up.adj_rib_out.egress.vrps_changed()
                 up.adj_rib_out.look_at_everything()
         return judged
@@ -266,7 +290,7 @@ class BgpSpeaker:
         self._view = view
         changed: set[Family] = set()
         for peer in self._peers.values():
-            if peer.up is not None and peer.up.adj_rib_in.ingress.set_view(view):
+            if peer.adj_rib_in is not None and peer.adj_rib_in.ingress.set_view(view):
                 changed.add(peer.config.family)
         for family in changed:
             self._ribs[family].resolve_anew(self._resolution)
@@ -274,9 +298,9 @@ class BgpSpeaker:
     def _resolution(self, path: Path) -> Resolution | None:
         """How the next hop of a learned path is reached now; a path of this router's own has none."""
         peer = self._peers.get(path.session) if path.session is not None else None
-        if peer is None or peer.up is None or path.attributes.next_hop is None:
+        if peer is None or peer.adj_rib_in is None or path.attributes.next_hop is None:
             return None
-        return peer.up.adj_rib_in.ingress.resolve(path.attributes.next_hop)
+        return peer.adj_rib_in.ingress.resolve(path.attributes.next_hop)
 
     def take(self) -> Effects:
         """What is to be done since the last call. Afterwards Adj-RIB-Out counts as told."""
@@ -343,9 +367,9 @@ class BgpSpeaker:
 
     def _drop(self, peer: Peer) -> None:
         """Forget everything learned from a peer and told to it."""
-        if peer.up is not None:
-            peer.up.adj_rib_in.clear()
-            peer.up = None
+        if peer.adj_rib_in is not None:
+            peer.adj_rib_in.clear()
+        peer.up = peer.retained = None
 
     def _read(self) -> RibView:
         """The RIBs, with every decision made."""

@@ -99,20 +99,23 @@ def silence(link: str, from_node: str | None, lab: str | None) -> None:
 @click.argument("link")
 @click.option("--loss", type=click.FloatRange(0, 100), default=0.0, help="Percent of the packets lost.")
 @click.option("--delay", type=click.FloatRange(0), default=0.0, help="Milliseconds of delay each way.")
+@click.option("--jitter", type=click.FloatRange(0), default=0.0, help="Milliseconds by which the delay varies.")
 @lab_option
-def degrade(link: str, loss: float, delay: float, lab: str | None) -> None:
+def degrade(link: str, loss: float, delay: float, jitter: float, lab: str | None) -> None:
     """Lose a share of a link's packets, or delay them.
 
-    Loss works everywhere; delay needs netem in the kernel (`peerlab doctor`).
+    Both work with and without netem in the kernel; `peerlab doctor` says by which means.
 
     \b
     Example:  peerlab fault degrade ams-edge-1:fab-ams-1 --loss 5
+              peerlab fault degrade ams-edge-1:fab-ams-1 --delay 40 --jitter 5
     """
 
     async def act(held: Lab) -> str:
         found = faults.find_link(held, link)
-        means = await faults.degrade(held, found, loss, delay)
-        return f"{found.id}: loss {loss:g} %, delay {delay:g} ms (by {means})"
+        means = await faults.degrade(held, found, loss, delay, jitter)
+        varied = f" +- {jitter:g}" if jitter else ""
+        return f"{found.id}: loss {loss:g} %, delay {delay:g}{varied} ms (by {means or 'nothing'})"
 
     _with_lab(lab, act)
 

@@ -9,6 +9,7 @@ import click
 from peerlab.cli.output import json_option, print_json, print_table, run
 from peerlab.controller.attached import attach_desk
 from peerlab.controller.configuration import keep_configurations
+from peerlab.controller.kept_resources import drop_resources, kept_names, place_of, restore_resources
 from peerlab.controller.lab import Lab
 from peerlab.controller.plan import Intent, View, plan
 from peerlab.errors import InputError, Problem, RefusedError
@@ -72,11 +73,15 @@ def up(topology: Path, name: str | None, runtime: str | None, as_json: bool) -> 
     async def work() -> None:
         lab = await Lab.up(model, text, name)
         try:
+            restored = restore_resources(lab.store.name)
             if as_json:
-                print_json({"lab": lab.store.name, "nodes": len(model.nodes), "sessions": lab.expected_sessions()})
+                told = {"lab": lab.store.name, "nodes": len(model.nodes), "sessions": lab.expected_sessions()}
+                print_json({**told, "resources": restored})
             else:
                 sessions = len(lab.expected_sessions())
                 click.echo(f"lab {lab.store.name} is up: {len(model.nodes)} nodes, {sessions} sessions Established")
+                if restored:
+                    click.echo(f"resources:     kept from the lab before it; `peerlab serve {lab.store.name}` has them")
                 click.echo(f"look around:   peerlab sessions {lab.store.name}")
                 click.echo(f"take it down:  peerlab down {lab.store.name}")
         finally:
@@ -89,13 +94,23 @@ def up(topology: Path, name: str | None, runtime: str | None, as_json: bool) -> 
 @lab_argument
 @click.option("--all", "every", is_flag=True, help="Every lab of yours.")
 @click.option("--keep-evidence", is_flag=True, help="Leave the event log, trace and snapshots in place.")
-def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
-    """Take a lab down, with its evidence unless kept.
+@click.option("--keep-resources", is_flag=True, help="Keep what `peerlab serve` holds for the next `up` of that name.")
+def down(lab: str | None, every: bool, keep_evidence: bool, keep_resources: bool) -> None:
+    """Take a lab down, with its evidence and resources unless kept.
 
     \b
     Example:  peerlab down direct
+              peerlab down azure --keep-resources
               peerlab down --all --keep-evidence
     """
+
+    if keep_evidence and keep_resources:
+        raise click.UsageError(
+            "--keep-resources makes room for the next lab of that name, --keep-evidence does not; "
+            "`peerlab bundle LAB` keeps the evidence elsewhere"
+        )
+
+    from peerlab.controller import suspension  # the desk would cost every command 0.2 s
 
     async def end(name: str) -> None:
         held = await Lab.attach(name)
@@ -104,18 +119,36 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
                 await keep_configurations(held)
                 await held.tap.flush()
         finally:
-            await held.down(keep_evidence)
+            await held.down(keep_evidence or keep_resources)
+
+    def leave(name: str) -> str:
+        """What becomes of the directory of a lab that has ended."""
+        if keep_evidence:
+            return "kept"
+        if keep_resources:
+            suspension.keep_resources(name)
+        else:
+            drop_resources(name)
+        LabStore.open(name).remove()
+        return "removed but for its resources" if keep_resources else "removed"
 
     running = running_labs()
     names = running if every else [lab or chosen_lab(None)]
     for name in names:
-        if name in running:
+        if name in running and keep_resources:
+            with suspension.unserved(name):
+                run(end(name))
+            leave(name)
+            click.echo(f"lab {name} is down; the next `peerlab up` of that name has its resources")
+        elif name in running:
             run(end(name))
+            drop_resources(name)
             click.echo(f"lab {name} is down")
         elif LabStore.exists(name):
-            if not keep_evidence:
-                LabStore.open(name).remove()
-            click.echo(f"lab {name} was not running; what it had left is {'kept' if keep_evidence else 'removed'}")
+            click.echo(f"lab {name} was not running; what it had left is {leave(name)}")
+        elif name in kept_names() and not keep_resources:
+            drop_resources(name)
+            click.echo(f"lab {name} was not running; the resources that were kept of it are removed")
         else:
             known = sorted({*running, *LabStore.names()})
             if not known:
@@ -124,8 +157,7 @@ def down(lab: str | None, every: bool, keep_evidence: bool) -> None:
     if every:
         for name in LabStore.names():
             if name not in running and not keep_evidence:
-                LabStore.open(name).remove()
-                click.echo(f"what lab {name} had left is removed")
+                click.echo(f"what lab {name} had left is {leave(name)}")
 
 
 @click.command()
@@ -136,7 +168,7 @@ def ls(as_json: bool) -> None:
     \b
     Example:  peerlab ls --json
     """
-    running = set(list_labs())
+    running, kept = set(list_labs()), kept_names()
     rows = [
         {
             "lab": name,
@@ -144,6 +176,11 @@ def ls(as_json: bool) -> None:
             "directory": str(LabStore.where(name)) if LabStore.exists(name) else "under another PEERLAB_STATE",
         }
         for name in sorted(running | set(LabStore.names()))
+    ]
+    rows += [
+        {"lab": name, "state": "resources only", "directory": str(place_of(name))}
+        for name in kept
+        if name not in {row["lab"] for row in rows}
     ]
     if as_json:
         print_json(rows)

@@ -29,6 +29,7 @@ from peerlab.cli import (
     routing,
     rpki,
     serve,
+    surround,
     sweep,
     telemetry,
     trace,
@@ -71,6 +72,7 @@ SECTIONS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
         (
             *machine.COMMANDS,
             *importing.COMMANDS,
+            *surround.COMMANDS,
         ),
     ),
 )

@@ -11,9 +11,11 @@ from peerlab.controller.rehearsal import Scene
 from peerlab.controller.storyline import SCENES
 from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.evidence.story_hostile import HostileStimulus
+from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.evidence.story_liveness import LivenessStimulus
 from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_quarantine import QuarantineStimulus
+from peerlab.evidence.story_restart import RestartStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 
 STIMULI: tuple[type[StrEnum], ...] = (
@@ -21,7 +23,9 @@ STIMULI: tuple[type[StrEnum], ...] = (
     QuarantineStimulus,
     HostileStimulus,
     OriginStimulus,
+    IncidentStimulus,
     LivenessStimulus,
+    RestartStimulus,
     TelemetryStimulus,
 )
 """Every vocabulary of stimuli: that of the story, then one per scene of the conformance suite."""

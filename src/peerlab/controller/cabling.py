@@ -22,6 +22,13 @@ Holder = PeeringRecord | LegacyRecord
 """What has connections: a resource, or a peering that was made out of band."""
 
 
+Slot = tuple[PeeringRequest, ConnectionRequest]
+"""A wire of the topology, with the peering that it names it by."""
+
+Place = tuple[int, str, Kind, bool]
+"""AS, peering location, kind, and whether it is a route server's: what has to agree before addresses are looked at."""
+
+
 def cabled(model: LabModel, ledger: Ledger) -> LabModel:
     """The model with its connections named as the desk knows them: keys of peerings, labels of connections.
 
@@ -30,11 +37,15 @@ def cabled(model: LabModel, ledger: Ledger) -> LabModel:
     taken: dict[str, str] = {}
     limits: dict[str, int] = {}
     peerings: list[PeeringRequest] = []
+    slots = _slots_by_place(model)
     holders: tuple[Holder, ...] = (*ledger.peerings.values(), *ledger.legacy.values())
     for peering in holders:
+        there = slots.get(_place_of(peering))
+        if not there:
+            continue
         found = []
         for connection in peering.connections:
-            match = _wire_of(model, peering, connection, taken)
+            match = _wire_of(model, there, peering, connection, taken)
             if match is None:
                 continue
             slot, wired = match
@@ -92,19 +103,32 @@ def why_no_wire(model: LabModel, peering: PeeringRecord, connection: ConnectionR
     )
 
 
-def _slots(model: LabModel, peering: Holder) -> Iterable[tuple[PeeringRequest, ConnectionRequest]]:
-    on_lan = peering.direct_type is DirectPeeringType.IX_RS
+def _slots(model: LabModel, peering: Holder) -> list[Slot]:
+    return _slots_by_place(model).get(_place_of(peering), [])
+
+
+def _slots_by_place(model: LabModel) -> dict[Place, list[Slot]]:
+    """Every wire of the topology by AS, place and kind: thousands of requests look here at each change."""
+    found: dict[Place, list[Slot]] = {}
     for slot in model.peerings:
-        same_place = slot.peering_location.casefold() == peering.peering_location.casefold()
-        same_kind = Kind(slot.kind) is peering.kind and (slot.direct_peering_type == "IxRs") is on_lan
-        if slot.peer_asn == peering.asn and same_place and same_kind:
-            yield from ((slot, connection) for connection in slot.connections)
+        place = (slot.peer_asn, slot.peering_location.casefold(), Kind(slot.kind), slot.direct_peering_type == "IxRs")
+        found.setdefault(place, []).extend((slot, connection) for connection in slot.connections)
+    return found
+
+
+def _place_of(peering: Holder) -> Place:
+    on_lan = peering.direct_type is DirectPeeringType.IX_RS
+    return peering.asn, peering.peering_location.casefold(), peering.kind, on_lan
 
 
 def _wire_of(
-    model: LabModel, peering: Holder, connection: ConnectionRecord, taken: dict[str, str]
+    model: LabModel,
+    slots: Iterable[Slot],
+    peering: Holder,
+    connection: ConnectionRecord,
+    taken: dict[str, str],
 ) -> tuple[PeeringRequest, ConnectionRequest] | None:
-    for slot, wire in _slots(model, peering):
+    for slot, wire in slots:
         sessions = [model.session(name) for name in wire.sessions if name not in taken]
         own_name = (slot.name, wire.name) == (peering.key, connection.label)
         whole = own_name or peering.direct_type is DirectPeeringType.IX_RS

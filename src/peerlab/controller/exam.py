@@ -120,12 +120,14 @@ class Exam:
         takes: Policy = DENY_ALL,
         tells: Policy = DENY_ALL,
         peer_takes: Policy = DENY_ALL,
+        peer_tells: Policy = DENY_ALL,
         families: Iterable[Family] = Family,
     ) -> None:
         """Want both ends of a case's sessions; ``realise`` makes it so.
 
         ``at`` and ``peer`` are fields of ``PeerConfig`` that differ at the examined router and at the examiner;
-        ``takes`` and ``tells`` are the policies at the examined router. The examiner tells everything it originates.
+        ``takes`` and ``tells`` are the policies at the examined router, ``peer_takes`` and ``peer_tells`` those at the
+        examiner, which also tells what it is made to announce.
         """
         examiner = self.examiners[case]
         for family in families:
@@ -142,7 +144,7 @@ class Exam:
                 node=examiner.node,
                 session=session,
                 import_policy=peer_takes,
-                export_policy=DENY_ALL,
+                export_policy=peer_tells,
                 configuration=dict(peer or {}),
             )
 

@@ -40,7 +40,9 @@ EXAM_HOLD_TIME = 3
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
-    """One case: the examiner's router, the router of the lab that it is wired to, and the AS it speaks for there.
+    """One case: the examiner's router, the router that it is wired to, and the AS it speaks for there.
+
+    That router is one of the lab, or an examiner of an earlier post.
 
     ``asn`` None is the examiners' own AS; the lab router's own makes the sessions iBGP.
     """
@@ -145,7 +147,7 @@ def add_examiners(
             node = nodes[end.node]
             nodes[end.node] = msgspec.structs.replace(node, interfaces=(*node.interfaces, interface))
         manned[post.case] = _manned(post, asn if post.asn is None else post.asn, link, pair)
-        sessions.extend(_sessions(manned[post.case], model.node(post.at), pair))
+        sessions.extend(_sessions(manned[post.case], nodes[post.at], pair))
     examiner_as = AutonomousSystem(name=EXAMINER, asn=asn, role=AsRole.OBSERVER)
     extended = msgspec.structs.replace(
         model,

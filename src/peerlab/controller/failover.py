@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 
 from peerlab.bgp.attributes import Family, Prefix
 from peerlab.bgp.policy import AddCommunities, Policy, SetLocalPref, Statement, Verdict
-from peerlab.controller import fault, probing
+from peerlab.controller import fault, probing, survivor_load
 from peerlab.controller.cast import connections, customer_hosts, service_hosts
 from peerlab.controller.lab import ESTABLISH_WITHIN, now_ns
 from peerlab.controller.plan import EndIntent
@@ -32,12 +33,17 @@ MAINTENANCE = "peerlab: planned maintenance"
 
 @dataclass(frozen=True)
 class Subject:
-    """What the failures are measured on: a service, a customer, and the connections that carry it, primary first."""
+    """What the failures are measured on: a service, customers, and the connections that carry them, primary first.
+
+    One of the first two customers has the internet as its backup where there is such a one, for FLV-03.
+    """
 
     service: str
     customers: tuple[str, ...]
     primary: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
     backup: tuple[tuple[PeeringRequest, ConnectionRequest], ...]
+    to_internet: bool = False
+    """Without its primary location the first customer is reached over the internet, whatever else there is."""
 
 
 def subject_of(rehearsal: Rehearsal) -> Subject | None:
@@ -53,10 +59,24 @@ def subject_of(rehearsal: Rehearsal) -> Subject | None:
         return Subject(services[0], tuple(customers), primary, tuple(pair for pair in every if pair not in primary))
     provider, metro = model.services[0].provider_as, model.services[0].primary_metro
     owners = {service.customer_as for service in model.services if service.provider_as == provider}
-    hosts = tuple(n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners)
+    hosts = [n.name for n in model.nodes if n.kind is NodeKind.HOST and n.as_name in owners]
+    kept = {s.customer_as for s in model.services if s.backup_metro is not None}
+    hosts[1:] = sorted(hosts[1:], key=lambda name: model.node(name).as_name in kept)
     primary = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro == metro)
     backup = tuple(pair for pair in wired if pair[0].peer_as == provider and pair[0].metro != metro)
-    return Subject(services[0], hosts or tuple(customers), primary, backup)
+    to_internet = bool(hosts) and model.node(hosts[0]).as_name not in kept
+    return Subject(services[0], tuple(hosts or customers), primary, backup, to_internet)
+
+
+@asynccontextmanager
+async def _load(rehearsal: Rehearsal, subject: Subject, moment: Moment, moves: bool) -> AsyncIterator[None]:
+    """A load that has to move to other connections runs meanwhile, where there are wires to count it on (FLV-13)."""
+    primary, backup = ([c for _, c in pairs] for pairs in (subject.primary, subject.backup))
+    if not moves or not rehearsal.model.services or any(c.link is None for c in (*primary, *backup)):
+        yield
+        return
+    async with survivor_load.offered(rehearsal, moment, subject.service, subject.customers[0], primary, backup):
+        yield
 
 
 def links_of(rehearsal: Rehearsal, pairs: Iterable[tuple[PeeringRequest, ConnectionRequest]]) -> list[Link]:
@@ -80,9 +100,11 @@ async def failover(rehearsal: Rehearsal) -> None:
     primary = links_of(rehearsal, subject.primary)
     backup = links_of(rehearsal, subject.backup)
     if len(primary) > 1:
-        await _lose(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
+        async with _load(rehearsal, subject, Moment.LOCAL_LINK_LOST, moves=True):
+            await _lose(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
         await _mend(rehearsal, subject, Moment.LOCAL_LINK_LOST, primary[:1])
-    await _lose(rehearsal, subject, Moment.PRIMARY_LOST, primary)
+    async with _load(rehearsal, subject, Moment.PRIMARY_LOST, moves=bool(backup) and not subject.to_internet):
+        await _lose(rehearsal, subject, Moment.PRIMARY_LOST, primary)
     if backup:
         await _lose(rehearsal, subject, Moment.PRIVATE_LOST, backup)
     else:

@@ -79,8 +79,11 @@ async def silence(lab: Lab, link: Link, from_node: str | None = None) -> None:
     lab.record(FaultInjected(at=now_ns(), fault="silent-loss", target=link.id, detail=detail))
 
 
-async def degrade(lab: Lab, link: Link, loss_percent: float, delay_ms: float) -> str:
-    """Lose a share of the packets or delay them, both ways. Returns by which means. Raises Unsupported."""
+async def degrade(lab: Lab, link: Link, loss_percent: float, delay_ms: float, jitter_ms: float = 0.0) -> str:
+    """Lose a share of the packets or delay them, both ways, on top of the link's own delay.
+
+    Returns by which means. Raises Unsupported, and RefusedError for a jitter larger than the delay.
+    """
     means = ""
     for end in link.ends:
         done = await lab.runtime.impair(
@@ -90,10 +93,11 @@ async def degrade(lab: Lab, link: Link, loss_percent: float, delay_ms: float) ->
                 direction="out",
                 loss_percent=loss_percent,
                 delay_ms=delay_ms,
+                jitter_ms=jitter_ms,
             )
         )
         means = done.means
-    detail = f"loss {loss_percent:g} %, delay {delay_ms:g} ms, by {means}"
+    detail = f"loss {loss_percent:g} %, delay {delay_ms:g}{f' +- {jitter_ms:g}' if jitter_ms else ''} ms, by {means}"
     lab.record(FaultInjected(at=now_ns(), fault="impairment", target=link.id, detail=detail))
     return means
 

@@ -20,7 +20,7 @@ from peerlab.controller.monitoring import Monitoring
 from peerlab.controller.observe import read_snapshot
 from peerlab.controller.prefix_monitor import PrefixMonitor
 from peerlab.controller.provision import PEER_CONFIGURED, PEER_REMOVED, Provisioner, new_guid
-from peerlab.controller.store import FILE, AcceptedRequests, is_of_the_desk
+from peerlab.controller.store import FILE, AcceptedRequests
 from peerlab.errors import PeerlabError, RefusedError, TimedOut
 from peerlab.evidence.events import ConnectionStateChanged, Event, SessionStateChanged
 from peerlab.evidence.snapshot import SessionFact, Snapshot
@@ -56,7 +56,8 @@ RETRY_AFTER = 2.0
 
 PEER_STIMULI = frozenset({PEER_CONFIGURED, PEER_REMOVED})
 
-_BEFORE_ACTIVE = frozenset({ConnectionState.VALIDATING, ConnectionState.PROVISIONING_COMPLETED})
+BEFORE_ACTIVE = frozenset({ConnectionState.VALIDATING, ConnectionState.PROVISIONING_COMPLETED})
+"""States with a session in which validation begins again when the session is lost (spec 2.1)."""
 
 
 class Office:
@@ -101,7 +102,7 @@ class Office:
             os.close(lock)
             raise
         store = AcceptedRequests(directory / FILE)
-        _agree(lab, store)
+        agree(lab, store)
         office = cls(lab, store, lock, tell, factor)
         office.follow()
         return office
@@ -409,20 +410,15 @@ class Office:
                 if peering.name not in self.ledger.peerings or event.session not in wire.sessions:
                     continue
                 _, record = self.record(peering.name, wire.name)
-                if record.state in _BEFORE_ACTIVE:
+                if record.state in BEFORE_ACTIVE:
                     reason = f"session {event.session} went down: {event.reason or event.after}"
                     self.ask(ask.ReportSessionLost(peering=peering.name, connection=wire.name, reason=reason))
 
 
-def _agree(lab: Lab, store: AcceptedRequests) -> None:
+def agree(lab: Lab, store: AcceptedRequests) -> None:
     """Store and event log hold the same decisions: what one of them lacks after a crash is put in."""
-    logged = [event for event in lab.events if is_of_the_desk(event, PEER_STIMULI)]
-    kept = store.events()
-    known = set(map(msgspec.json.encode, kept))
-    missing = tuple(event for event in logged if msgspec.json.encode(event) not in known)
-    if missing:
-        store.add("found in the event log", missing)
+    logged = store.take_in(lab.events, PEER_STIMULI)
     written = set(map(msgspec.json.encode, logged))
-    for event in kept:
+    for event in store.events():
         if msgspec.json.encode(event) not in written:
             lab.record(event)

@@ -244,6 +244,11 @@ def _refuse_what_cannot_be_said(model: LabModel, ends: Mapping[End, DesiredEnd])
         for end in (session.left, session.right):
             if kinds[end.node] is NodeKind.EXABGP or end.node in own:
                 continue
+            if session.graceful_restart is not None:
+                raise Unsupported(
+                    f"{end.node} is to run graceful restart on {session.id}, which only ExaBGP routers can; "
+                    "leave graceful-restart: out, or run the router on ExaBGP"
+                )
             wanted = ends.get((end.node, session.id))
             if (session.bfd if wanted is None else wanted.bfd) is not None:
                 refuse_bfd(kinds[end.node], session.id)

@@ -1,7 +1,7 @@
 """Route monitoring of Peering Service prefixes: the edge routers tell of route changes, the desk keeps the events.
 
-Every external session of every cloud router is watched for exactly the prefixes that stand on the desk. What the
-monitor knows is what the event log says, so a controller that comes back tells nothing twice.
+Every external session of every cloud router is watched for the prefixes that stand on the desk, and for a few
+more-specifics of each. What the monitor knows is what the event log says, so a controller that comes back tells nothing twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from peerlab.evidence.events import Event, PrefixEventRaised, ProcessExited, Res
 from peerlab.peering.command import RecordPrefixEvents
 from peerlab.peering.enums import PrefixEventType, PrefixValidationState
 from peerlab.peering.ledger import DELETED
-from peerlab.peering.prefix_event import PrefixEvent, events_of, path_event, paths_of, watched_of
+from peerlab.peering.prefix_event import (
+    PrefixEvent,
+    events_of,
+    more_specifics,
+    path_event,
+    paths_of,
+    watched_of,
+)
 from peerlab.router.protocol import WatchPrefixes
 
 SETTLED = 0.2
@@ -111,7 +118,9 @@ class PrefixMonitor:
 
     def _wanted(self) -> frozenset[Prefix]:
         invalid = PrefixValidationState.INVALID
-        return frozenset(Prefix(r.prefix) for r in self._desk.desk.ledger.prefixes.values() if r.state is not invalid)
+        records = self._desk.desk.ledger.prefixes.values()
+        whole = {Prefix(record.prefix) for record in records if record.state is not invalid}
+        return frozenset(whole.union(*map(more_specifics, whole)))
 
     def _nodes(self) -> list[str]:
         cloud = self._lab.model.cloud()
@@ -135,7 +144,9 @@ class PrefixMonitor:
         if event.change != DELETED:
             self._prefixes[event.name] = str((event.body or {}).get("prefix", ""))
             return
-        self._held.pop(self._prefixes.pop(event.name, ""), None)
+        gone = self._prefixes.pop(event.name, "")
+        for prefix in (gone, *more_specifics(Prefix(gone))) if gone else ():
+            self._held.pop(prefix, None)
         self._watching.clear()
         for kind in _PATHS:
             self._paths.pop((event.name, kind), None)
@@ -144,11 +155,12 @@ class PrefixMonitor:
         held = self._held.setdefault(change.prefix, {})
         before = held.get(_place(change))
         held[_place(change)] = change
-        for key in self._keys(change.prefix):
+        exact = self._keys(change.prefix)
+        for key in exact or self._keys_around(change.prefix):
             watched = watched_of(self._lab.model, self._desk.desk.ledger, key)
             if watched is not None:
                 self._record(key, events_of(self._lab.model, watched, before, change))
-        if change.prefix not in self._timers:
+        if exact and change.prefix not in self._timers:
             loop = asyncio.get_running_loop()
             self._timers[change.prefix] = loop.call_later(SETTLED, self._tell_paths, change.prefix, change.at)
 
@@ -168,6 +180,11 @@ class PrefixMonitor:
 
     def _keys(self, prefix: str) -> list[str]:
         return [key for key, record in self._desk.desk.ledger.prefixes.items() if record.prefix == prefix]
+
+    def _keys_around(self, prefix: str) -> list[str]:
+        """The keys of prefixes that this is a more-specific of."""
+        ledger = self._desk.desk.ledger
+        return [key for key, record in ledger.prefixes.items() if prefix in more_specifics(Prefix(record.prefix))]
 
     def _record(self, key: str, events: Iterable[PrefixEvent]) -> None:
         found = tuple(events)

@@ -136,13 +136,14 @@ async def trace_all(
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """A stream to run: name, hosts, family, and its own port."""
+    """A stream to run: name, hosts, family, its own port, and where to if not to the destination's own address."""
 
     name: str
     source: str
     destination: str
     family: Family
     port: int
+    target: str = ""
 
 
 def stream_plans(name: str, pairs: Sequence[tuple[str, str]], families: Iterable[Family]) -> list[StreamPlan]:
@@ -166,7 +167,7 @@ async def streams(lab: Lab, plans: Sequence[StreamPlan]) -> AsyncIterator[list[S
             receivers.append(await lab.runtime.task(plan.destination, STREAM_RECEIVE, {"port": plan.port}))
         await asyncio.gather(*(listening(receiver) for receiver in receivers))
         for plan in plans:
-            target = address_of(lab.model.node(plan.destination), plan.family)
+            target = plan.target or address_of(lab.model.node(plan.destination), plan.family)
             arguments = {"destination": target, "port": plan.port, "rate_hz": STREAM_RATE_HZ}
             senders.append(await lab.runtime.task(plan.source, STREAM_SEND, arguments))
         await asyncio.gather(*(listening(sender) for sender in senders))

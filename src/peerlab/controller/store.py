@@ -68,6 +68,15 @@ class AcceptedRequests:
         except (sqlite3.Error, msgspec.MsgspecError) as failure:
             raise RuntimeFailure(f"{self.path}: the store of requests cannot be read: {failure}") from failure
 
+    def take_in(self, log: Iterable[Event], stimuli: frozenset[str]) -> tuple[Event, ...]:
+        """Keep what only an event log holds of the desk. Returns the desk's events of the log."""
+        logged = tuple(event for event in log if is_of_the_desk(event, stimuli))
+        known = set(map(_encode, self.events()))
+        missing = tuple(event for event in logged if _encode(event) not in known)
+        if missing:
+            self.add("found in the event log", missing)
+        return logged
+
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()

@@ -7,12 +7,14 @@ from peerlab.controller import (
     examination,
     failover,
     hostile,
+    incident_scene,
     link_test,
     liveness,
     origin,
     peering_service,
     policy_stimulus,
     quarantine,
+    restart,
     telemetry,
     turn_up,
 )
@@ -49,6 +51,13 @@ SCENES: tuple[Scene, ...] = (
     ),
     Scene(Phase.ROUTING, peering_service.routing, (Phase.ALLOW,), "prefix keys, activation, cold potato, control runs"),
     Scene(
+        Phase.INCIDENT,
+        incident_scene.incidents,
+        (Phase.ALLOW,),
+        "prefixes are hijacked, sources are spoofed, clients command a route server",
+        conformance=True,
+    ),
+    Scene(
         Phase.LIVENESS,
         liveness.watch_over,
         (Phase.ALLOW,),
@@ -56,6 +65,13 @@ SCENES: tuple[Scene, ...] = (
         conformance=True,
     ),
     Scene(Phase.FAILOVER, failover.failover, (Phase.ALLOW,), "links, locations and sessions are lost, and come back"),
+    Scene(
+        Phase.RESTART,
+        restart.restart,
+        (Phase.ALLOW,),
+        "route servers and routers end and come back while packets run",
+        conformance=True,
+    ),
     Scene(
         Phase.TELEMETRY,
         telemetry.telemetry,

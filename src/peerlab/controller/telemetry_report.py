@@ -29,7 +29,7 @@ from peerlab.peering.prefix_event import ends_of
 from peerlab.router.protocol import Announce, Withdraw
 from peerlab.topology.model import Link, NodeKind, PeeringRequest
 
-DELAY_MS = 20.0
+DELAY_MS = 50.0
 """Milliseconds of delay each way."""
 
 FACTOR = 43_200.0

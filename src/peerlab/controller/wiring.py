@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peerlab.peering.source_guard import guarded_sources
 from peerlab.runtime.base import InterfaceSpec, LinkSpec, NodeSpec, RouteSpec
 from peerlab.topology.model import LabModel, Link, LinkEnd, Node, NodeKind
 
@@ -19,8 +20,9 @@ def node_spec(node: Node) -> NodeSpec:
 
 
 def link_spec(model: LabModel, link: Link) -> LinkSpec:
-    """A link with both ends' names, MACs and addresses."""
-    return LinkSpec(id=link.id, a=_interface_spec(model, link.ends[0]), b=_interface_spec(model, link.ends[1]))
+    """A link with both ends' names, MACs and addresses, and its delay."""
+    a, b = (_interface_spec(model, end) for end in link.ends)
+    return LinkSpec(id=link.id, a=a, b=b, delay_ms=link.delay_ms or 0.0)
 
 
 def _interface_spec(model: LabModel, end: LinkEnd) -> InterfaceSpec:
@@ -31,6 +33,7 @@ def _interface_spec(model: LabModel, end: LinkEnd) -> InterfaceSpec:
         mac=interface.mac,
         addresses=tuple(address for address in (interface.v4, interface.v6) if address),
         mtu=interface.mtu,
+        sources=guarded_sources(model, end.node, end.interface),
     )
 
 

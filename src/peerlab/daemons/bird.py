@@ -122,6 +122,7 @@ def configuration(
         path_functions=bird_filter.PATH_FUNCTIONS,
         functions=functions,
         peers=peers,
+        sorted=config.route_server or any(peer.route_server_client for peer in config.peers),
     )
 
 
@@ -215,6 +216,8 @@ def _channel(peer: PeerConfig, external: bool) -> list[str]:
     lines = []
     if peer.route_server_client:
         lines.append("next hop keep on;")
+        # Where a client is not to have the best route it gets the next one (RFC 7947 section 2.3).
+        lines.append("secondary on;")
     elif external:
         lines.append("next hop self on;")
     elif peer.next_hop_self:

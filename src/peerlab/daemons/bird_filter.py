@@ -35,6 +35,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     RemovePrivateAses,
     RpkiIs,
@@ -262,6 +263,12 @@ def _prepend(action: Prepend) -> list[str]:
     return [f"bgp_path.prepend({action.asn});"] * action.times
 
 
+def _prepend_first(action: PrependFirst) -> list[str]:
+    if action.times < 0:
+        raise ValueError(f"an AS cannot be prepended {action.times} times")
+    return ["if bgp_path.len > 0 then bgp_path.prepend(bgp_path.first);"] * action.times
+
+
 def _set_med(action: SetMed) -> list[str]:
     return ["unset(bgp_med);"] if action.value is None else [f"bgp_med = {action.value};"]
 
@@ -291,6 +298,7 @@ _ACTIONS: dict[type, Callable[[Any], list[str]]] = {
     AddCommunities: _add,
     RemoveCommunities: _remove,
     Prepend: _prepend,
+    PrependFirst: _prepend_first,
     NextHopSelf: lambda _: ["bgp_next_hop = own_address;"],
     RemovePrivateAses: lambda _: ["bgp_path.delete([ 64512..65534, 4200000000..4294967294 ]);"],
     Discard: lambda _: ["dest = RTD_BLACKHOLE;"],

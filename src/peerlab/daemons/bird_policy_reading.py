@@ -92,8 +92,9 @@ class BirdPolicies:
         for place, text in enumerate(texts):
             if text not in ("~", "!~") or texts[max(0, place - 1)] != "net":
                 continue
-            turned = (text == "!~") ^ (texts[max(0, place - 2)] == "!" or texts[max(0, place - 3) : place - 1] == ["!", "("])
-            (refused if turned else wanted).extend(self._prefixes(condition[place + 1 :]))
+            before = texts[max(0, place - 3) : place - 1]
+            negated = before[-1:] == ["!"] or before == ["!", "("]
+            (refused if negated is (text == "~") else wanted).extend(self._prefixes(condition[place + 1 :]))
         return wanted, refused
 
     def _prefixes(self, words: Sequence[Token], depth: int = 0) -> list[Prefix]:

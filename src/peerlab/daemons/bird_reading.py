@@ -63,7 +63,8 @@ class _Reader:
         if not neighbours:
             said = "; ".join(self._skipped)
             what = f"names no neighbour that could be used ({said})" if said else "names no BGP neighbour"
-            raise InputError([Problem(self._source, what, "name a configuration with `protocol bgp … { neighbor … as …; }`")])
+            remedy = "name a configuration with `protocol bgp … { neighbor … as …; }`"
+            raise InputError([Problem(self._source, what, remedy)])
         numbers = [one.local_asn for one in neighbours if one.local_asn is not None]
         if not numbers:
             problem = Problem(self._source, "never says its own AS number", "write `local as ASN;` in the protocols")
@@ -144,15 +145,12 @@ class _Reader:
         return found, tuple(names)
 
     def _neighbour(self, protocol: Statement) -> NeighbourReading | None:
-        label = protocol.texts[2] if len(protocol.words) > 2 and protocol.texts[2] != "from" else f"line {protocol.line}"
+        named = len(protocol.words) > 2 and protocol.texts[2] != "from"
+        label = protocol.texts[2] if named else f"line {protocol.line}"
         inside, groups = self._inherited(protocol)
         said: dict[str, Statement] = {}
         for statement in inside:
-            words = statement.texts
-            key = " ".join(words[:2]) if words[:1] in (("local",), ("rs",), ("rr",), ("hold",), ("ttl",)) else words[0] if words else ""
-            if key.startswith("local ") and key != "local role":
-                key = "local"
-            said[key] = statement
+            said[_key(statement.texts)] = statement
         neighbour = said["neighbor"].texts[1:] if "neighbor" in said else ()
         if not neighbour or "range" in neighbour:
             why = "takes whoever comes from a range" if neighbour else "has no neighbor statement"
@@ -163,13 +161,14 @@ class _Reader:
         internal = "internal" in neighbour
         asn = local_asn if internal else self._number(neighbour, "as")
         if asn is None and "external" not in neighbour:
-            self._skip(protocol.line, f"protocol {label}: the neighbour's AS number {' '.join(neighbour)!r} cannot be read")
+            said_of_it = " ".join(neighbour)
+            self._skip(protocol.line, f"protocol {label}: the neighbour's AS number cannot be read: {said_of_it!r}")
             return None
         address = self._address(neighbour)
         if address is not None and ip_address(address).is_link_local:
             address = None
         if address is None:
-            self._skip(protocol.line, f"protocol {label}: {' '.join(neighbour)!r} has no global address; one is made up")
+            self._skip(protocol.line, f"protocol {label} names no global address; one is made up")
         family = None if address is None else Family.IPV6 if ":" in address else Family.IPV4
         source = said["source"].texts[1:] if "source" in said else ()
         role = said["local role"].texts[2:3] if "local role" in said else ()
@@ -233,6 +232,13 @@ class _Reader:
                     if limit is not None:
                         found[family] = limit
         return found
+
+
+def _key(words: Sequence[str]) -> str:
+    """By what a later statement replaces an earlier one: its first word, or two where one does not tell."""
+    if words[:1] in (("rs",), ("rr",), ("hold",), ("ttl",)) or words[:2] == ("local", "role"):
+        return " ".join(words[:2])
+    return words[0] if words else ""
 
 
 def _has_import_table(channel: Sequence[Statement]) -> bool:

@@ -76,6 +76,8 @@ def _neighbor(peer: PeerConfig) -> dict[str, Any]:
         strictly = ", no route before it is Up" if peer.bfd.strict else ""
         timers = f"{peer.bfd.interval_ms} ms x {peer.bfd.multiplier}"
         remarks.append(f"BFD {timers} (RFC 5880){strictly}: ExaBGP has none, peerlab adds it")
+    if peer.graceful_restart is not None:
+        remarks.append(f"graceful restart, {peer.graceful_restart.restart_time} s (RFC 4724): peerlab adds it")
     if peer.max_prefix is not None:
         remarks.append(f"at most {peer.max_prefix} routes are taken, then Cease/1 (RFC 4486)")
     return {

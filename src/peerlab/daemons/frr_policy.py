@@ -41,6 +41,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     RemovePrivateAses,
     RpkiIs,
@@ -460,6 +461,12 @@ def _prepend(action: Prepend, _: RouteMap) -> list[tuple[str, str]]:
     return [("as-path", "set as-path prepend" + f" {action.asn}" * action.times)] if action.times else []
 
 
+def _prepend_first(action: PrependFirst, _: RouteMap) -> list[tuple[str, str]]:
+    if not 0 <= action.times <= 10:
+        raise ValueError(f"FRR prepends the first AS up to 10 times, not {action.times}")
+    return [("as-path", f"set as-path prepend last-as {action.times}")] if action.times else []
+
+
 def _next_hop_self(_: NextHopSelf, route_map: RouteMap) -> list[tuple[str, str]]:
     if not route_map.is_export:
         raise _Inexpressible("on import there is no word for the own address as next hop")
@@ -479,6 +486,7 @@ _ACTIONS: dict[type, Callable[[Any, RouteMap], list[tuple[str, str]]]] = {
     AddCommunities: _add,
     RemoveCommunities: _remove,
     Prepend: _prepend,
+    PrependFirst: _prepend_first,
     NextHopSelf: _next_hop_self,
     RemovePrivateAses: _unknown("a route map cannot take private AS numbers out of a path"),
     Discard: _unknown("a route map cannot have a route's packets dropped"),

@@ -9,6 +9,8 @@ from collections import ChainMap
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_interface, ip_network
 
+import msgspec
+
 from peerlab.bgp.attributes import BgpRole, Family, Prefix
 from peerlab.daemons.frr_policy_reading import WORDS, FrrPolicies
 from peerlab.errors import InputError, Problem
@@ -201,7 +203,8 @@ class _Reader:
 
     def _neighbour(self, who: str) -> NeighbourReading | None:
         own = self._said.get(who, {})
-        group = next((w[0] for w in self._of_families(who, "peer-group") if w), None) or (own.get("peer-group") or ("",))[0]
+        groups = [own.get("peer-group", ()), *self._of_families(who, "peer-group")]
+        group = next((words[0] for words in groups if words), "")
         said = ChainMap(own, self._said.get(group, {}))
         asn, internal = self._remote(said.get("remote-as", ()))
         line = self._lines[who]
@@ -213,13 +216,13 @@ class _Reader:
             self._skipped.append(f"line {line}: neighbor {who} has no global address; one is made up")
         family = None if address is None else Family.IPV6 if ":" in address else Family.IPV4
         of = {f: ChainMap(self._said_of.get((who, f), {}), self._said_of.get((group, f), {})) for f in Family}
-        carries = tuple(f for f in Family if self._active(of[f], f))
+        carries = tuple(f for f in Family if self._active(of[f], f, family))
         source = said.get("update-source", ("",))[0]
         policies = {
             way: {f: self._policy(of[f], f, way, internal) for f in carries} for way in ("in", "out")
         }
         if "default-originate" in of[family or Family.IPV4]:
-            policies["out"] = {f: PolicyReading(reach=p.reach, default=True, names=p.names) for f, p in policies["out"].items()}
+            policies["out"] = {f: msgspec.structs.replace(p, default=True) for f, p in policies["out"].items()}
         role = said.get("local-role", ())
         hold = said.get("timers", ())
         return NeighbourReading(
@@ -265,10 +268,15 @@ class _Reader:
     def _of_families(self, who: str, key: str) -> list[tuple[str, ...]]:
         return [self._said_of.get((who, family), {}).get(key, ()) for family in Family]
 
-    def _active(self, said: ChainMap[str, tuple[str, ...]], family: Family) -> bool:
-        """Whether the family is exchanged: IPv4 by default, IPv6 when it is activated."""
+    def _active(self, said: ChainMap[str, tuple[str, ...]], family: Family, own: Family | None) -> bool:
+        """Whether the family is exchanged: when it is activated, IPv4 by default.
+
+        FRR's default is IPv4 towards IPv6 addresses too, where nobody means it.
+        """
         stated = said.get("activate")
-        return stated != ("no",) if stated is not None else family is Family.IPV4 and self._ipv4_by_default
+        if stated is not None:
+            return stated != ("no",)
+        return family is Family.IPV4 and self._ipv4_by_default and own is not Family.IPV6
 
     def _policy(
         self, said: ChainMap[str, tuple[str, ...]], family: Family, way: str, internal: bool

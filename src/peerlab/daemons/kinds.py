@@ -8,7 +8,7 @@ from pathlib import PurePath
 from peerlab.bgp.attributes import Family
 from peerlab.bgp.config import RouterConfig
 from peerlab.bgp.policy import Policy
-from peerlab.daemons import bird, exabgp, frr
+from peerlab.daemons import bird, exabgp, frr, openbgpd
 from peerlab.daemons.base import Daemon
 from peerlab.errors import Unsupported
 from peerlab.topology.model import NodeKind
@@ -17,6 +17,7 @@ _DAEMONS: Mapping[NodeKind, Daemon] = {
     NodeKind.EXABGP: exabgp,
     NodeKind.BIRD: bird,
     NodeKind.FRR: frr,
+    NodeKind.OPENBGPD: openbgpd,
 }
 
 

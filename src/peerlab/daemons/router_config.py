@@ -91,6 +91,7 @@ def peer_config(model: LabModel, session: Session, node: str, import_policy: str
         next_hop_self=local.next_hop_self,
         interface=local.interface,
         bfd=session.bfd,
+        graceful_restart=session.graceful_restart,
     )
 
 

@@ -282,6 +282,7 @@ class RouteChanged(_Event, frozen=True, kw_only=True, tag="route-changed"):
 class PrefixEventRaised(_Event, frozen=True, kw_only=True, tag="prefix-event-raised"):
     """An event of a Peering Service prefix (spec 3.9). ``name`` is the prefix resource's key, ``alarm`` says what it is
     a sign of: hijack, leak, withdrawal or nothing (''). ``caused_at`` is when the router saw its cause (ns).
+    ``announced`` is the more specific prefix that the event is about, '' when it is about the prefix itself.
     """
 
     name: str
@@ -295,6 +296,7 @@ class PrefixEventRaised(_Event, frozen=True, kw_only=True, tag="prefix-event-rai
     origin: int | None = None
     alarm: str = ""
     caused_at: int = 0
+    announced: str = ""
 
 
 Event = (

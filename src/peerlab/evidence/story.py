@@ -29,8 +29,8 @@ class Phase(StrEnum):
     HOSTILE = "hostile"
     POLICY = "policy"
     ORIGIN = "origin"
-    INCIDENT = "incident"
     ROUTING = "routing"
+    INCIDENT = "incident"
     LIVENESS = "liveness"
     FAILOVER = "failover"
     RESTART = "restart"
@@ -149,6 +149,10 @@ class Stimulus(StrEnum):
     """Packets to a destination that was not announced on the session. observed: crossed:int packets on the link."""
     SILENT_FAILURE = "silent-failure"
     """A connection loses every packet with carrier up. applied: session, hold_time. observed: seconds:float."""
+    SURVIVOR_LOAD = "survivor-load"
+    """The peak load of the primary connections runs to one customer while links are lost. applied: trial:the moment,
+    customer, offered_mbps and scale (emulated 1:scale), bandwidth_mbps:{link: as asked for}, carried_mbps:{link: what
+    the edge's interface sent before}. observed: trial, carried_mbps:{link: after}."""
     GRACEFUL_SHUTDOWN = "graceful-shutdown"
     """Maintenance by 65535:0 and then shutdown. applied: session. observed: moved:bool, stream:str (its name)."""
     WITHDRAWAL = "withdrawal"

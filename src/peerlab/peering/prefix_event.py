@@ -4,15 +4,19 @@ A route is told by where it came from: over the provider's sessions at the prima
 at the backup location the backup route's. An announcement of exactly that prefix with another origin is a sign of a
 hijack wherever it is heard, whether or not import policy let it in; one with the right origin from an AS that is no
 upstream of it is a leak. Which path is in use is what the edge routers' own decisions say.
+
+More-specifics are watched too, up to ``SUB_PREFIX_BITS`` longer: packets follow them whatever the prefix's own route is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 
 import msgspec
 
+from peerlab.bgp.attributes import Prefix
 from peerlab.evidence.events import RouteChanged
 from peerlab.peering.enums import EventLevel, PrefixEventType
 from peerlab.peering.intent import as_set
@@ -31,6 +35,10 @@ LEVELS: dict[PrefixEventType, EventLevel] = {
     PrefixEventType.BACKUP_ORIGIN_CHANGE: EventLevel.ERROR,
 }
 """The level of each type [PS/connection-telemetry]."""
+
+
+SUB_PREFIX_BITS = 2
+"""How many bits longer than a prefix its more-specifics are that are watched with it: six prefixes."""
 
 
 class Alarm(StrEnum):
@@ -56,7 +64,8 @@ _ORDER = list(Standing)
 
 
 class PrefixEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event before it is recorded; ``caused_at`` is when the router saw its cause (ns)."""
+    """An event before it is recorded; ``caused_at`` is when the router saw its cause (ns), ``announced`` the more
+    specific prefix that it is about, if it is about one."""
 
     kind: PrefixEventType
     summary: str
@@ -66,6 +75,7 @@ class PrefixEvent(msgspec.Struct, frozen=True, kw_only=True):
     origin: int | None = None
     alarm: Alarm = Alarm.NONE
     caused_at: int = 0
+    announced: str = ""
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -92,6 +102,13 @@ def watched_of(model: LabModel, ledger: Ledger, key: str) -> Watched | None:
     return Watched(record, service, provider, origins)
 
 
+def more_specifics(prefix: Prefix) -> tuple[Prefix, ...]:
+    """The more-specifics of a prefix that are watched with it, the shorter ones first."""
+    whole = ip_network(prefix)
+    bits = min(SUB_PREFIX_BITS, whole.max_prefixlen - whole.prefixlen)
+    return tuple(Prefix(str(part)) for more in range(1, bits + 1) for part in whole.subnets(prefixlen_diff=more))
+
+
 def standing_of(model: LabModel, watched: Watched, session_id: str) -> Standing:
     """What a session is to a prefix; one that the model does not have is a stranger's."""
     session = next((s for s in model.sessions if s.id == session_id), None)
@@ -112,6 +129,8 @@ def events_of(
 ) -> tuple[PrefixEvent, ...]:
     """What one change of one session's route means; ``before`` is what it held until then."""
     had = before if before is not None and before.held else None
+    if change.prefix != watched.record.prefix:
+        return _of_more_specific(model, watched, had, change)
     if not change.held:
         return () if had is None else _withdrawn(model, watched, had, change)
     if had is not None and (had.as_path, had.origin) == (change.as_path, change.origin):
@@ -172,6 +191,34 @@ def ends_of(model: LabModel, session: Session) -> tuple[SessionEnd, SessionEnd]:
     cloud = model.cloud()
     left_is_cloud = cloud is None or session.left.asn == cloud.asn
     return (session.left, session.right) if left_is_cloud else (session.right, session.left)
+
+
+def _of_more_specific(
+    model: LabModel, watched: Watched, had: RouteChanged | None, change: RouteChanged
+) -> tuple[PrefixEvent, ...]:
+    """A more-specific of another origin is a sign of a hijack; one of the right origin, from who is no upstream of it,
+    of a leak (RFC 7908 type 6). What the provider itself takes apart is its own affair."""
+    route = change if change.held else had
+    if route is None or (had is not None and (had.as_path, had.origin) == (change.as_path, change.origin)):
+        return ()
+    foreign = _is_foreign(watched, route)
+    if not foreign and not _leaks(model, watched, route):
+        return ()
+    standing, who, inside = standing_of(model, watched, change.session), _who(model, change.session), watched.record
+    backup = standing is Standing.BACKUP
+    told = f"{change.prefix}, inside {inside.prefix},"
+    if not change.held:
+        kind = PrefixEventType.BACKUP_WITHDRAWAL if backup else PrefixEventType.WITHDRAWAL
+        gone = msgspec.structs.replace(change, origin=route.origin)
+        event = _event(kind, gone, f"{told} is no longer announced by {who}", _route(route))
+    elif foreign:
+        summary = f"{told} is announced with origin {_as(change.origin)} by {who}; its origin is "
+        kind = PrefixEventType.BACKUP_ORIGIN_CHANGE if backup else PrefixEventType.ORIGIN_CHANGE
+        event = _event(kind, change, summary + _either(watched.origins), _how(change), Alarm.HIJACK)
+    else:
+        summary = f"Route leak: {told} is announced by {who}, who is no provider of {_either(watched.origins)}"
+        event = _event(PrefixEventType.ANNOUNCEMENT, change, summary, _how(change), Alarm.LEAK)
+    return (msgspec.structs.replace(event, announced=change.prefix),)
 
 
 def _withdrawn(

@@ -26,6 +26,9 @@ from peerlab.peering.refusal import bad_argument
 BANDWIDTH_STEP = 10_000
 BANDWIDTH_LIMIT = 100_000
 
+LAST_ASN = 4_294_967_295
+LONGEST_ASN = len(str(LAST_ASN))
+
 MICROSOFT_ASNS = frozenset({8068, 8069, 8075, 12076})
 """AS numbers that Microsoft itself manages (spec 3.0)."""
 
@@ -82,9 +85,16 @@ def check_sku(name: str | None, kind: Kind, direct_type: DirectPeeringType | Non
     return name
 
 
+def asn_of(text: str) -> int:
+    """An AS number in figures. Raises RefusedError."""
+    if not (text.isdecimal() and len(text) <= LONGEST_ASN and int(text) <= LAST_ASN):
+        raise bad_argument(f"'{text[:LONGEST_ASN]}' is not an AS number")
+    return int(text)
+
+
 def check_peer_asn_number(asn: int | None) -> int:
     """The number of a PeerAsn. Raises RefusedError; whether it is acceptable is for the review."""
-    if asn is None or not 0 < asn <= 4_294_967_295:
+    if asn is None or not 0 < asn <= LAST_ASN:
         raise bad_argument(f"PeerAsn {asn} must be between 1 and 4294967295")
     if asn in MICROSOFT_ASNS:
         raise bad_argument(f"PeerAsn {asn} is reserved for Microsoft")

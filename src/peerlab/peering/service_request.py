@@ -144,6 +144,7 @@ def record_prefix_events(work: Work, command: RecordPrefixEvents) -> None:
                 origin=event.origin,
                 alarm=event.alarm,
                 caused_at=event.caused_at,
+                announced=event.announced,
             )
         )
 

@@ -215,9 +215,12 @@ class HeldLab:
         """Lose every packet of a link with its carrier up: both ways, or what one node sends."""
         self.run(fault.silence(self.controller, fault.find_link(self.controller, link), from_node))
 
-    def degrade(self, link: str, *, loss_percent: float = 0.0, delay_ms: float = 0.0) -> None:
-        """Lose a share of a link's packets, or delay them. Raises Unsupported."""
-        self.run(fault.degrade(self.controller, fault.find_link(self.controller, link), loss_percent, delay_ms))
+    def degrade(
+        self, link: str, *, loss_percent: float = 0.0, delay_ms: float = 0.0, jitter_ms: float = 0.0
+    ) -> None:
+        """Lose a share of a link's packets, or delay them, give or take the jitter. Raises Unsupported."""
+        found = fault.find_link(self.controller, link)
+        self.run(fault.degrade(self.controller, found, loss_percent, delay_ms, jitter_ms))
 
     def clear(self, link: str) -> None:
         """Undo ``silence`` and ``degrade``."""

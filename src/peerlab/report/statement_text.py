@@ -63,6 +63,8 @@ def _action(action: Action) -> str:
             return f"remove community {_few(patterns)}"
         case policy.Prepend(asn, times):
             return f"prepend AS {asn} {times} times"
+        case policy.PrependFirst(times):
+            return f"prepend the first AS {times} times"
         case policy.NextHopSelf():
             return "set the next hop to itself"
         case _:

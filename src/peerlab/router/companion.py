@@ -18,6 +18,7 @@ import msgspec
 
 from peerlab.bgp.attributes import PathAttributes, Prefix
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
+from peerlab.bgp.next_hop import NextHopView
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
@@ -29,6 +30,7 @@ from peerlab.router.companion_driver import Driver, Shown, ShownBfd, Watching
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import READ, Loop, Timer
+from peerlab.router.next_hops import ReachableNextHops
 from peerlab.router.rib_views import RibViews
 from peerlab.router.route_watch import RouteWatch
 from peerlab.topology.model import NodeKind
@@ -80,7 +82,10 @@ class Companion:
         self._stirred_at = loop.now()
         self._next_look: Timer | None = None
         self._write()
-        self._interior = Interior(loop, config, lambda: None, self.trouble, tells_costs=True) if config.igp else None
+        self._hear_of_ways: list[Callable[[], None]] = []
+        self._interior = (
+            Interior(loop, config, self._ways_changed, self.trouble, tells_costs=True) if config.igp else None
+        )
         self._monitor = LinkMonitor(loop, self._interfaces_changed)
         self._interfaces_changed(frozenset(self._monitor.interfaces))
         self._driver = make(self)
@@ -164,6 +169,28 @@ class Companion:
     def _interfaces_changed(self, _: frozenset[str]) -> None:
         if self._interior is not None:
             self._interior.interfaces_changed(self._monitor.interfaces)
+        self._ways_changed()
+
+    def _ways_changed(self) -> None:
+        for changed in self._hear_of_ways:
+            changed()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have something called later, once."""
+        self._loop.after(seconds, call)
+
+    def ways(self) -> NextHopView:
+        """Which next hops this node can reach now."""
+        routes = self._interior.routes if self._interior is not None else {}
+        return ReachableNextHops(self._monitor.interfaces.values(), routes)
+
+    def interface_numbers(self) -> Mapping[str, int]:
+        """The kernel's numbers of the node's interfaces."""
+        return {interface.name: interface.index for interface in self._monitor.interfaces.values()}
+
+    def hear_of_ways(self, changed: Callable[[], None]) -> None:
+        """Have this called from now on whenever ``ways`` are others."""
+        self._hear_of_ways.append(changed)
 
     @property
     def _has_ended(self) -> bool:

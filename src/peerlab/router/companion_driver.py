@@ -6,13 +6,14 @@ to it, with its RIBs (here), and a line in ``router.companion_kinds``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from peerlab.bgp.config import PeerConfig, RouterConfig
+from peerlab.bgp.next_hop import NextHopView
 from peerlab.daemons.origination import Origination
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.companion_child import Child
@@ -96,6 +97,22 @@ class Watching(Protocol):
 
     def notice(self, kind: str, session: str, text: str, at: int) -> None:
         """Words of the daemon for people."""
+        ...
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have something called later, once."""
+        ...
+
+    def ways(self) -> NextHopView:
+        """Which next hops this node can reach now, by its wires and the interior protocol."""
+        ...
+
+    def interface_numbers(self) -> Mapping[str, int]:
+        """The kernel's numbers of the node's interfaces."""
+        ...
+
+    def hear_of_ways(self, changed: Callable[[], None]) -> None:
+        """Have this called from now on whenever ``ways`` are others."""
         ...
 
 

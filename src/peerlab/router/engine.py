@@ -109,6 +109,8 @@ class Engine:
         self._loop = loop
         self._sink = sink
         self._driven: dict[str, _Driven] = {}
+        self.restarted = False
+        """Whether OPENs say that this router has restarted with its forwarding state kept (RFC 4724 section 3)."""
         self._listening = Listening(loop, self, self._passive_peers, sink.trouble)
         log.error = log.critical = self._complaint  # ExaBGP swallows its own exceptions into its log
 
@@ -196,6 +198,10 @@ class Engine:
         """Why the session went down last, and what keeps it from coming up now; '' when there is neither."""
         peer = self._known(session).peer
         return "; now: ".join(words for words in (peer.reason, peer.obstacle) if words)
+
+    def ended_silently(self, session: str) -> bool:
+        """Whether the session's last end came without a NOTIFICATION of either side, its carrier still there."""
+        return self._known(session).peer.ended_silently
 
     def is_writing(self) -> bool:
         """Whether octets of any session wait for room in its socket."""
@@ -324,6 +330,10 @@ class Engine:
 
     def _complaint(self, message: Any, source: str = "", level: str = "") -> None:
         self._sink.trouble(f"ExaBGP: {message() if callable(message) else message}")
+
+    def has_restarted(self) -> bool:
+        """What OPENs say of this router's own restart."""
+        return self.restarted
 
     # the loop
 

@@ -26,7 +26,7 @@ from exabgp.reactor.protocol import Protocol
 
 from peerlab.bgp import framing
 from peerlab.bgp.attributes import BgpRole
-from peerlab.bgp.capability import ROLE_VALUES, CapabilityCode
+from peerlab.bgp.capability import ROLE_VALUES, CapabilityCode, graceful_restart
 from peerlab.bgp.framing import MessageType
 from peerlab.bgp.notification import decode_notification
 from peerlab.bgp.open import ROLE_MISMATCH, decode_open, roles_agree
@@ -66,6 +66,12 @@ class RoleCapability(Capability):  # type: ignore[misc]
     def json(self) -> str:
         """ExaBGP's JSON form."""
         return f'{{ "name": "role", "value": "{self.value.hex()}" }}'
+
+
+class RestartCapability(RoleCapability):
+    """Capability 64 as our own octets: ExaBGP's cannot tell one family's F bit from a restart's R bit."""
+
+    ID = CapabilityCode.GRACEFUL_RESTART
 
 
 def check_role(received_open: bytes, local: BgpRole | None, strict: bool) -> None:
@@ -109,6 +115,11 @@ class SessionProtocol(Protocol):  # type: ignore[misc]
         role = self.peer.config.local_role
         if role is not None:
             capabilities[CapabilityCode.BGP_ROLE] = RoleCapability(bytes([ROLE_VALUES[role]]))
+        restart = self.peer.config.graceful_restart
+        if restart is not None:
+            kept = self.peer.owner.has_restarted()
+            octets = graceful_restart({self.peer.config.family: kept}, seconds=restart.restart_time, restarted=kept)
+            capabilities[CapabilityCode.GRACEFUL_RESTART] = RestartCapability(octets.value)
         message = Open(Version(4), neighbor["local-as"], neighbor["hold-time"], neighbor["router-id"], capabilities)
         raw = message.message()
         self.sent_open = raw[framing.HEADER_LENGTH :]

@@ -74,6 +74,7 @@ class Owner(Protocol):
     def rival_came(self, peer: SessionPeer, descriptor: int) -> None: ...
     def rival_goes(self, peer: SessionPeer, descriptor: int) -> None: ...
     def refuse(self, steps: Any) -> None: ...
+    def has_restarted(self) -> bool: ...
 
 
 class _State(FSM):  # type: ignore[misc]
@@ -200,6 +201,8 @@ class SessionPeer(Peer):  # type: ignore[misc]
         """Why the session ends, in words that ExaBGP does not have."""
         self.reason = ""
         """Why the session ended last, in words."""
+        self.ended_silently = False
+        """Whether the last end of TCP came without a NOTIFICATION of either side, its carrier still there."""
         self.obstacle = ""
         """Why there is no TCP connection yet, in words."""
         self._ending: BaseException | None = None
@@ -470,6 +473,7 @@ class SessionPeer(Peer):  # type: ignore[misc]
             self.reason = f"NOTIFICATION sent: {_words(Notification(error.code, error.subcode, error.data))}{why}"
         else:
             self.reason = self.remark or str(error) or message
+        self.ended_silently = isinstance(error, LostConnection) and not self.remark
         self.remark = self.obstacle = ""
         self._abandon_connecting()
         self.recv_timer = None

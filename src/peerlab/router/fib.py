@@ -108,6 +108,10 @@ class Fib:
 
     def clear(self) -> None:
         """Remove every route of this protocol: what an earlier life of this router left, or all at its end."""
+        self.apply(self.leftovers())
+
+    def leftovers(self) -> list[FibChange]:
+        """The removal of every route of this protocol that the kernel holds."""
         leftovers = []
         for family, (number, width) in _FAMILIES.items():
             for body in self._table(number):
@@ -118,7 +122,7 @@ class Fib:
                     metric = int.from_bytes(attributes.get(RTA_PRIORITY, b""), sys.byteorder)
                     cost = max(0, metric - METRICS[self.protocol])
                     leftovers.append(FibChange(family, raw_prefix(address, length), "remove", cost=cost))
-        self.apply(leftovers)
+        return leftovers
 
     def _table(self, family: int) -> list[bytes]:
         try:

@@ -15,9 +15,8 @@ from peerlab.bgp.bfd_session import StateChange
 from peerlab.bgp.config import BfdConfig, PeerConfig, RouterConfig
 from peerlab.bgp.effects import Effects
 from peerlab.bgp.framing import MessageType
-from peerlab.bgp.negotiated import Negotiated
 from peerlab.bgp.notification import BFD_DOWN, CEASE, MAXIMUM_PREFIXES, OUT_OF_RESOURCES
-from peerlab.bgp.open import Open, negotiate
+from peerlab.bgp.open import Open
 from peerlab.bgp.origin_validation import Vrp
 from peerlab.bgp.route_refresh import RouteRefresh, decode_route_refresh, encode_route_refresh
 from peerlab.bgp.rtr_config import RtrServer
@@ -32,9 +31,11 @@ from peerlab.router.bfd_gate import HELD_MOST, BfdGate
 from peerlab.router.bfd_thread import LivenessThread
 from peerlab.router.engine import Engine, Opens
 from peerlab.router.fib import Fib
+from peerlab.router.graceful_restart import OwnRestart, Patience, grace
 from peerlab.router.interior import Interior
 from peerlab.router.link_monitor import LinkMonitor
 from peerlab.router.loop import Loop
+from peerlab.router.negotiation import negotiated
 from peerlab.router.next_hops import ReachableNextHops
 from peerlab.router.route_watch import RouteWatch
 from peerlab.router.validation import Validation
@@ -70,9 +71,9 @@ class Router:
         self._speaker = BgpSpeaker(config, time.time_ns())
         self._watch = RouteWatch(config.node, self._speaker, lambda: self.config.peers)
         self._fib = Fib() if config.install_routes else None
-        if self._fib is not None:
-            self._fib.clear()
         self._engine = Engine(loop, self)
+        self._patience = Patience(loop, self._grace_over)
+        self._own_restart = self._look_back()
         self._validation = Validation(loop, config.caches, config.vrps, self._vrps_changed, self._tell_of_caches)
         self._gate = BfdGate()
         self._liveness = LivenessThread(loop, self._bfd_changed, self.trouble)
@@ -84,6 +85,18 @@ class Router:
         self._interfaces_changed(frozenset(self._monitor.interfaces))
         for peer in config.peers:
             self._liveness.add(peer)
+
+    def _look_back(self) -> OwnRestart | None:
+        """What an earlier life of this router has left in the kernel: kept for a graceful restart, else removed."""
+        if self._fib is None:
+            return None
+        peers = self.config.peers
+        if all(peer.graceful_restart is None for peer in peers) or not (left := self._fib.leftovers()):
+            self._fib.clear()
+            return None
+        self._engine.restarted = True
+        self.notice("graceful-restart", "", f"restarted: {len(left)} kernel routes forward on until routes are known")
+        return OwnRestart(self._loop, peers, left, self._own_restart_done)
 
     @property
     def _directory(self) -> Path:
@@ -134,15 +147,38 @@ class Router:
             self._gate.shut(session, opens)
             self.notice("bfd-waits", session, "Established; no route is exchanged before BFD is Up")
             return
-        self._speaker.peer_up(session, _negotiated(opens), time.time_ns())
+        self._speaker.peer_up(session, negotiated(opens, record.config), time.time_ns())
+        if self._patience.waits_for(session):
+            self._patience.begin(session, grace(opens.sent, record.config))
+        if self._own_restart is not None and (not grace(opens.received, record.config) or opens.received.has_restarted):
+            self._own_restart.is_over_for(session)
         self._settle_soon()
 
     def session_down(self, session: str, reason: str) -> None:
         """A session is Established no more: its routes go."""
         self._records[session].flaps += 1
         self._gate.forget(session)
-        self._speaker.peer_down(session, reason, time.time_ns())
+        record = self._records[session]
+        seconds = grace(record.opens.received if record.opens is not None else None, record.config)
+        if seconds and self._engine.ended_silently(session):
+            kept = self._speaker.peer_restarts(session, time.time_ns())
+            self._patience.begin(session, seconds)
+            self.notice("graceful-restart", session, f"the peer may restart: {kept} routes stay for {seconds} s")
+        else:
+            self._patience.end(session)
+            self._speaker.peer_down(session, reason, time.time_ns())
         self._settle_soon()
+
+    def _grace_over(self, session: str) -> None:
+        dropped = self._speaker.drop_stale(session)
+        if dropped:
+            self.notice("graceful-restart", session, f"the restart time is over: {dropped} stale routes purged")
+        self._settle_soon()
+
+    def _own_restart_done(self, why: str) -> None:
+        self._engine.restarted = False
+        self.notice("graceful-restart", "", f"route selection begins: {why}")
+        self._loop.soon(self.settle)
 
     def updates_came(self, session: str, bodies: list[bytes]) -> None:
         """UPDATEs came."""
@@ -152,6 +188,8 @@ class Router:
                 self._engine.close(session, CEASE, OUT_OF_RESOURCES, b"", why)
             return
         self._speaker.receive(session, bodies, time.time_ns())
+        if self._own_restart is not None and self._speaker.counters(session).end_of_rib_received:
+            self._own_restart.is_over_for(session)
         self._settle_soon()
 
     def refresh_came(self, session: str, body: bytes) -> None:
@@ -179,7 +217,7 @@ class Router:
             self._engine.close(session, CEASE, BFD_DOWN, b"", f"BFD is down: {why}")
         if self._liveness.is_up(session) and self._gate.is_shut(session):
             opens, bodies = self._gate.open(session)
-            self._speaker.peer_up(session, _negotiated(opens), time.time_ns())
+            self._speaker.peer_up(session, negotiated(opens, self._records[session].config), time.time_ns())
             self._speaker.receive(session, bodies, time.time_ns())
             self._settle_soon()
 
@@ -244,13 +282,18 @@ class Router:
 
     def settle(self) -> None:
         """Carry out what the speaker wants now; what comes of that is carried out in the next turn."""
-        if not self._settling:
+        if not self._settling or (self._own_restart is not None and self._own_restart.is_deferring):
             return
         self._settling = False
         effects: Effects = self._speaker.take()
         if self._fib is not None and effects.fib:
             for refusal in self._fib.apply(effects.fib):
                 self.notice("fib-refused", "", str(refusal))
+        if self._fib is not None and self._own_restart is not None:
+            unused = self._own_restart.unused(effects.fib)
+            self._fib.apply(unused)
+            self._own_restart = None
+            self.notice("graceful-restart", "", f"{len(unused)} kernel routes of the earlier life are purged")
         for session, messages in effects.send.items():
             self._engine.send(session, messages)
         for close in effects.close:
@@ -327,6 +370,7 @@ class Router:
             self._engine.state(session)
         for session in sessions:
             self._engine.remove(session, communication)
+            self._patience.end(session)
             self._liveness.remove(session)
             del self._records[session]
         self._speaker.remove_peers(sessions, time.time_ns())
@@ -451,20 +495,3 @@ def save(config: RouterConfig, *names: PurePath) -> None:
 
 def _names(message: Open) -> tuple[str, ...]:
     return tuple(dict.fromkeys(capability.name() for capability in message.capabilities))
-
-
-def _negotiated(opens: Opens) -> Negotiated:
-    """What the speaker must know of the two OPENs."""
-    sent, received = opens.sent, opens.received
-    context = negotiate(sent, received)
-    return Negotiated(
-        peer_router_id=received.router_id,
-        asn4=context.asn4,
-        extended_message=context.extended_message,
-        route_refresh=sent.has_route_refresh() and received.has_route_refresh(),
-        enhanced_route_refresh=sent.has_enhanced_route_refresh() and received.has_enhanced_route_refresh(),
-        families=context.families,
-        extended_next_hop=context.extended_next_hop,
-        peer_role=received.role,
-        hold_time=opens.hold_time,
-    )

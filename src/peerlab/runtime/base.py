@@ -108,7 +108,8 @@ class InterfaceSpec(msgspec.Struct, frozen=True):
     """One end of a link. ``addresses`` carry their prefix length ("198.51.100.0/31"); ``mtu`` is in bytes.
 
     An empty ``mac`` lets the runtime derive a locally administered one from the node's and interface's name,
-    so that the same lab has the same addresses each time.
+    so that the same lab has the same addresses each time. With ``sources`` (prefixes) the node forwards no packet that
+    comes in here and has another source; None lets everything pass. It holds where the kernel has nftables.
     """
 
     node: str
@@ -116,14 +117,20 @@ class InterfaceSpec(msgspec.Struct, frozen=True):
     mac: str = ""
     addresses: tuple[str, ...] = ()
     mtu: int = 1500
+    sources: tuple[str, ...] | None = None
 
 
 class LinkSpec(msgspec.Struct, frozen=True):
-    """A wire. When one end is down the other end loses carrier, as on a cable."""
+    """A wire. When one end is down the other end loses carrier, as on a cable.
+
+    ``delay_ms`` is the wire's own, in each direction. An impairment's delay is added to it, and it comes back when the
+    impairment is cleared.
+    """
 
     id: str
     a: InterfaceSpec
     b: InterfaceSpec
+    delay_ms: float = 0.0
 
 
 class RouteSpec(msgspec.Struct, frozen=True):
@@ -187,11 +194,12 @@ class InterfaceObservation(msgspec.Struct, frozen=True):
 
 
 class LinkObservation(msgspec.Struct, frozen=True):
-    """A wire with both its ends."""
+    """A wire with both its ends. ``delay_ms`` is its own delay in each direction, 0 when that got lost."""
 
     id: str
     a: InterfaceObservation
     b: InterfaceObservation
+    delay_ms: float = 0.0
 
 
 class NodeObservation(msgspec.Struct, frozen=True):
@@ -223,7 +231,8 @@ class ProcessObservation(msgspec.Struct, frozen=True):
 class Impairment(msgspec.Struct, frozen=True):
     """What is wrong with one direction of a wire. ``out`` is what the node sends, ``in`` what it receives.
 
-    ``means`` says how it is done ("netem", "nft egress", "tbf"); the runtime fills it in.
+    Each packet is late by ``delay_ms`` give or take up to ``jitter_ms``. ``means`` says how it is done ("netem",
+    "nft egress", "tbf", "nfqueue") and ``dropped`` how many packets a full "nfqueue" has lost; both are the runtime's.
     """
 
     node: str
@@ -233,6 +242,8 @@ class Impairment(msgspec.Struct, frozen=True):
     delay_ms: float = 0.0
     rate_kbit: int = 0
     means: str = ""
+    jitter_ms: float = 0.0
+    dropped: int = 0
 
 
 class RuntimeState(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from peerlab.runtime.container import Container
 from peerlab.runtime.discretion import keep_quiet
 from peerlab.runtime.kernel import CLONE_NEWNET, in_throwaway_thread, setns, unshare
 from peerlab.runtime.netlink import Netlink, NetlinkRefused, Request
+from peerlab.runtime.source_guard import guard
 
 __all__ = ["BRIDGE", "Fabric", "Node", "sysctls_of"]
 
@@ -193,6 +194,10 @@ class Fabric:
         self._indices = itertools.count(FIRST_INDEX)
         self.links: dict[str, LinkSpec] = {}
         self.impairments: dict[tuple[str, str], Impairment] = {}
+        self.delays: dict[str, float] = {}
+        """The own delay of each link that has one now."""
+        self.after_creation: Callable[[Sequence[LinkSpec]], None] = lambda _: None
+        """Called with new links as the last part of their creation; what it raises undoes all of it."""
         self.before_removal: Callable[[LinkSpec], None] = lambda _: None
         """Called with a link while it still exists, for whoever has put something on it."""
 
@@ -216,6 +221,7 @@ class Fabric:
             self._create_nodes(nodes)
             self._create_links(links)
             self.set_routes(routes, ())
+            self.after_creation(links)
             undo.pop_all()
 
     def adopt(self, spec: NodeSpec, namespace: int, container: Container) -> None:
@@ -271,6 +277,9 @@ class Fabric:
             _furnish(self.nodes[spec.name])
 
     def _create_links(self, specs: Sequence[LinkSpec]) -> None:
+        for port in (port for spec in specs for port in (spec.a, spec.b)):
+            if port.sources is not None:  # before there is an interface that anything could come in by
+                guard(self.nodes[port.node].descriptor, port.name, port.sources, f"{port.node}/{port.name}")
         finish: dict[str, list[Request]] = {}
         for spec in specs:
             # The near end can join its bridge and come up in the same message, so a switch is always near.
@@ -439,7 +448,7 @@ class Fabric:
         for identifier, spec in self.links.items():
             ends = [seen.get((end.node, end.name)) for end in (spec.a, spec.b)]
             if ends[0] is not None and ends[1] is not None:
-                links.append(LinkObservation(identifier, ends[0], ends[1]))
+                links.append(LinkObservation(identifier, ends[0], ends[1], self.delays.get(identifier, 0.0)))
         return nodes, links
 
 

@@ -39,7 +39,7 @@ from peerlab.runtime.base import (
     check_names,
     derived_mac,
 )
-from peerlab.runtime.impairment import NETEM_WANTED, check
+from peerlab.runtime.impairment import check
 
 __all__ = ["FakeRuntime", "FakeTask"]
 
@@ -322,7 +322,10 @@ class FakeRuntime:
         self._alive()
         return RuntimeState(
             tuple(NodeObservation(node.name, node.kind, node.forwarding) for node in self._nodes.values()),
-            tuple(LinkObservation(link.id, self._look(link.a), self._look(link.b)) for link in self._links.values()),
+            tuple(
+                LinkObservation(link.id, self._look(link.a), self._look(link.b), link.delay_ms)
+                for link in self._links.values()
+            ),
             tuple(self._processes.values()),
             tuple(self._impairments.values()),
         )
@@ -396,13 +399,11 @@ class FakeRuntime:
             self._down.add((node, interface))
 
     async def impair(self, impairment: Impairment) -> Impairment:
-        """Remembers an impairment; delay is Unsupported, as on a kernel without netem."""
+        """Remembers an impairment."""
         check(impairment)
         end = self._sender(impairment.node, impairment.interface, impairment.direction)
         self._impairments.pop(end, None)
-        if impairment.delay_ms:
-            raise Unsupported(NETEM_WANTED)
-        if not (impairment.loss_percent or impairment.rate_kbit):
+        if not (impairment.loss_percent or impairment.delay_ms or impairment.rate_kbit):
             return impairment
         self._impairments[end] = msgspec.structs.replace(impairment, means="fake")
         return self._impairments[end]

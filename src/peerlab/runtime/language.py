@@ -51,6 +51,7 @@ __all__ = [
     "ZygoteWord",
     "as_error",
     "as_fault",
+    "number_of",
 ]
 
 
@@ -281,3 +282,13 @@ def as_error(fault: Fault) -> PeerlabError:
     if fault.kind == "unsupported":
         return Unsupported(fault.text)
     return RuntimeFailure(fault.text)
+
+
+def number_of(frame: bytes) -> int:
+    """The id of a request that could not be understood otherwise, 0 if even that is missing."""
+    try:
+        found = msgspec.json.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+    number = found.get("id", 0) if isinstance(found, dict) else 0
+    return number if isinstance(number, int) else 0

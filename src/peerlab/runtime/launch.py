@@ -26,7 +26,7 @@ from peerlab.runtime.framing import Channel
 from peerlab.runtime.language import ForkOrder, ZygoteWord
 from peerlab.runtime.zygote import become_zygote, close_all_above, settle
 
-__all__ = ["NODES_DIRECTORY", "Birth", "Home", "Launcher", "Zygote", "node_directory"]
+__all__ = ["NODES_DIRECTORY", "Birth", "Home", "Launcher", "Zygote", "clear_directory", "node_directory"]
 
 NODES_DIRECTORY = Path("/run/peerlab")
 _Born = Callable[[int, str], None]
@@ -35,6 +35,14 @@ _Born = Callable[[int, str], None]
 def node_directory(node: str) -> Path:
     """Where a node's private files live, inside the cell only."""
     return NODES_DIRECTORY / node
+
+
+def clear_directory(place: Path) -> None:
+    """Makes room where a node of the same name has left its directory."""
+    if place.is_symlink():
+        place.unlink()
+    else:
+        shutil.rmtree(place)
 
 
 class Zygote:
@@ -76,12 +84,16 @@ class Home(NamedTuple):
 
 
 class Birth(NamedTuple):
-    """A child to be ordered from a zygote. ``born`` is called with its pid, or 0 and the reason."""
+    """A child to be ordered from a zygote. ``born`` is called with its pid, or 0 and the reason.
+
+    ``entry`` is the function that it runs, where that is not the zygote's own.
+    """
 
     home: Home
     name: str
     argument: bytes
     born: _Born
+    entry: str = ""
 
 
 class _Running:
@@ -106,6 +118,7 @@ class Launcher:
         self.announce = announce
         self.log = log
         self.zygotes: dict[str, Zygote] = {}
+        self._conversations = 0
         self._by_pid: dict[int, _Running] = {}
         self._names: dict[tuple[str, str], int] = {}  # 0 while a zygote is at it
         self._soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -251,6 +264,19 @@ class Launcher:
             descriptors.append(conversation)
         self._order(zygote, birth, descriptors)
 
+    def converse(self, zygote: Zygote, home: Home, title: str, entry: str) -> Channel:
+        """Orders a child that runs ``entry`` and converses with us; our end. A child that is not born hangs up."""
+        self._conversations += 1
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+
+        def born(pid: int, reason: str) -> None:
+            if not pid:
+                self.log(f"{title} was not born: {reason}")
+
+        self.fork(zygote, Birth(home, f"{title}-{self._conversations}", b"", born, entry), theirs.detach())
+        return Channel(ours)
+
     def _start_alone(self, zygote: Zygote, birth: Birth) -> None:
         """A container's own Python does what a zygote's child does elsewhere."""
         argv = alone.command(zygote.spec, birth.argument)
@@ -306,7 +332,7 @@ class Launcher:
             birth.born(pid, reason)
 
         title, directory = f"{node}:{name}", node_directory(node)
-        zygote.order(title, directory, zygote.spec.entry, birth.argument, descriptors, arrived, more)
+        zygote.order(title, directory, birth.entry or zygote.spec.entry, birth.argument, descriptors, arrived, more)
 
     def hear(self, zygote: Zygote, word: ZygoteWord) -> None:
         """A zygote said something."""

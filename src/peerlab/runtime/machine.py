@@ -22,7 +22,7 @@ import msgspec
 
 from peerlab import __version__
 from peerlab.evidence.versions import Versions
-from peerlab.runtime import rtnetlink, shaping
+from peerlab.runtime import nfqueue, rtnetlink, shaping
 from peerlab.runtime.base import derived_mac
 from peerlab.runtime.enclosure import APPARMOR, enter_namespaces
 from peerlab.runtime.impairment import NETLINK_NETFILTER
@@ -175,10 +175,34 @@ def kernel_facts(rootless: bool) -> tuple[Fact, ...]:
         _trial("IPv6", "works", _bind_ipv6, "boot without ipv6.disable=1", True),
         _trial("AF_PACKET", "works", _open_packet_socket, _load("af_packet"), True),
         _trial("TCP MD5", "works", _sign_tcp, "only for sessions with a password: CONFIG_TCP_MD5SIG is needed"),
-        _trial("netem", "works", delay, "only for delay: " + _load("sch_netem")),
+        _delay(delay),
         _trial("tbf", "works", rate, "only for a rate: " + _load("sch_tbf")),
         _trial("random loss by nftables", "works", _lose, "only for loss without netem: " + _load("nft_numgen")),
     )
+
+
+def _delay(netem: Callable[[], object]) -> Fact:
+    """By which means a wire is given a delay here."""
+    complaints = []
+    for means, work in (
+        ("netem", netem),
+        ("nfqueue (nftables' queue)", lambda: _queue("queue")),
+        ("nfqueue (xtables' NFQUEUE)", lambda: _queue("target")),
+    ):
+        try:
+            work()
+        except (OSError, NetlinkRefused) as failure:
+            complaints.append(f"{means}: {failure}")
+        else:
+            return Fact("delay", True, f"by {means}")
+    return Fact("delay", False, "; ".join(complaints), "only for delay: " + _load("sch_netem"))
+
+
+def _queue(means: nfqueue.Means) -> None:
+    with Netlink(NETLINK_NETFILTER) as netlink:
+        netlink.transact([nfqueue.binding(1, "try0")])
+    with Netlink(NETLINK_NETFILTER) as netlink:
+        shaping.commit(netlink, nfqueue.queue_rules({nfqueue.Entrance(40, "try0"): 1}, False, means, "try0"))
 
 
 def _load(module: str) -> str:

@@ -25,6 +25,8 @@ NLA_F_NESTED = 0x8000
 NLMSGERR_ATTR_MSG = 1
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 
+SO_RCVBUFFORCE = 33
+
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 BATCH = 200
@@ -110,6 +112,13 @@ class Netlink:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def enlarge(self, octets: int) -> None:
+        """Asks for room for so many octets of unread messages; without root the system's limit holds."""
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, octets)
+        except PermissionError:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
     def transact(self, requests: Sequence[Request]) -> None:
         """Sends everything in order; raises `NetlinkRefused` with each request that the kernel refused."""

@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import socket
+import statistics
 import struct
 import time
 from typing import NamedTuple
@@ -50,6 +51,7 @@ class PingReport(msgspec.Struct, frozen=True):
     rtt_min_ms: float | None = None
     rtt_avg_ms: float | None = None
     rtt_max_ms: float | None = None
+    rtt_median_ms: float | None = None
     errors: dict[str, int] = {}
 
 
@@ -147,6 +149,7 @@ class _Pinger:
             min(times) if times else None,
             sum(times) / len(times) if times else None,
             max(times) if times else None,
+            statistics.median(times) if times else None,
             self.errors,
         )
 

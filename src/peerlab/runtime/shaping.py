@@ -52,7 +52,7 @@ RTM_NEWQDISC, RTM_DELQDISC = 36, 37
 TRAFFIC = struct.Struct("=BxxxiIII")
 TC_H_ROOT = 0xFFFFFFFF
 TCA_KIND, TCA_OPTIONS = 1, 2
-TCA_NETEM_RATE, TCA_NETEM_LATENCY64 = 6, 10
+TCA_NETEM_RATE, TCA_NETEM_LATENCY64, TCA_NETEM_JITTER64 = 6, 10, 11
 TCA_TBF_PARMS, TCA_TBF_BURST = 1, 6
 LINKLAYER_ETHERNET = 1
 NETEM_QUEUE_PACKETS = 100_000
@@ -78,11 +78,15 @@ def be32(kind: int, value: int) -> bytes:
     return attribute(kind, BE32.pack(value))
 
 
-def netem(index: int, loss_percent: float, delay_ms: float, rate_kbit: int, where: str) -> Request:
+def netem(
+    index: int, loss_percent: float, delay_ms: float, rate_kbit: int, where: str, jitter_ms: float = 0.0
+) -> Request:
     """netem at the root of an interface, replacing what is there."""
     loss = min(0xFFFFFFFF, round(loss_percent / 100 * 0xFFFFFFFF))
     options = struct.pack("=IIIIII", 0, NETEM_QUEUE_PACKETS, loss, 0, 0, 0)
     options += attribute(TCA_NETEM_LATENCY64, struct.pack("=q", round(delay_ms * 1e6)))
+    if jitter_ms:
+        options += attribute(TCA_NETEM_JITTER64, struct.pack("=q", round(jitter_ms * 1e6)))
     if rate_kbit:
         options += attribute(TCA_NETEM_RATE, struct.pack("=IiIi", rate_kbit * 125, 0, 0, 0))
     return _qdisc(index, "netem", options, f"put netem on {where}")

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -27,19 +26,21 @@ from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure, TimedOut
 from peerlab.runtime import language
 from peerlab.runtime.base import CELL, ForkSpec, Impairment, ProcessExit, RuntimeState, ZygoteSpec, check_names
 from peerlab.runtime.container import Container
+from peerlab.runtime.delay import DelayBank
+from peerlab.runtime.delay_line import ENTRY as DELAY_LINE
 from peerlab.runtime.fabric import Fabric
 from peerlab.runtime.framing import Channel
 from peerlab.runtime.impairment import Impairer
 from peerlab.runtime.kernel import in_namespace
-from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault
-from peerlab.runtime.launch import Birth, Home, Launcher, Zygote, node_directory
+from peerlab.runtime.language import Answer, Call, ZygoteWord, as_fault, number_of
+from peerlab.runtime.launch import Birth, Home, Launcher, Zygote, clear_directory, node_directory
 from peerlab.runtime.netlink import Netlink
 from peerlab.runtime.rendezvous import Rendezvous, try_connect
 
 __all__ = ["SCAPY_TOOLBOX", "TOOLBOX", "Supervisor", "log_line"]
 
 TASK_ENTRY = "peerlab.runtime.task:run_task"
-_PROBES = ("probe", "stream", "transport", "frames", "monitor", "knock", "bonding")
+_PROBES = ("delay_line", "probe", "stream", "transport", "frames", "monitor", "knock", "bonding")
 TOOLBOX = ZygoteSpec("toolbox", tuple(f"peerlab.runtime.{each}" for each in _PROBES), TASK_ENTRY)
 SCAPY_TOOLBOX = ZygoteSpec("scapy-toolbox", ("peerlab.runtime.linktest",), TASK_ENTRY)
 """Imports scapy, so it starts at the first link test, or when somebody prepares it before."""
@@ -74,7 +75,7 @@ class Supervisor:
         self.lab = lab
         self.listener = listener
         self.fabric = Fabric()
-        self.impairer = Impairer(self.fabric)
+        self.impairer = Impairer(self.fabric, DelayBank(self._start_delay_line))
         self.launcher = Launcher(self._announce, log_line)
         self.rendezvous = Rendezvous()
         self.clients: set[_Client] = set()
@@ -193,7 +194,7 @@ class Supervisor:
         try:
             call = self._calls.decode(frame)
         except (msgspec.DecodeError, UnicodeDecodeError) as failure:
-            number = _number_of(frame)
+            number = number_of(frame)
             self._answer(client, Answer(number, fault=as_fault(RefusedError("BadRequest", str(failure)))))
             return
         descriptors: list[int] = []
@@ -232,6 +233,8 @@ class Supervisor:
             self._flush(client.channel, lambda client=client: self._drop(client))  # type: ignore[misc]
         for zygote in list(self.launcher.zygotes.values()):
             self._flush(zygote.channel, lambda zygote=zygote: self._lose(zygote, "it does not listen"))  # type: ignore[misc]
+        if (line := self.impairer.delays.channel) is not None:
+            self._flush(line, self._lose_delay_line)
 
     def _flush(self, channel: Channel, gone: Callable[[], None]) -> None:
         try:
@@ -266,6 +269,20 @@ class Supervisor:
         for frame in frames:
             self.launcher.hear(zygote, self._words.decode(frame))
 
+    def _start_delay_line(self) -> Channel:
+        zygote = self.launcher.prepare(TOOLBOX)
+        self._watch_zygote(zygote)
+        channel = self.launcher.converse(zygote, Home(CELL, self.fabric.node(CELL).descriptor), "delay", DELAY_LINE)
+        self._selector.register(channel, selectors.EVENT_READ, lambda _: self._lose_delay_line())
+        return channel
+
+    def _lose_delay_line(self) -> None:
+        """It says nothing, so a readable socket is its end."""
+        log_line("the delay line is gone, and with it every delay that it made")
+        if (line := self.impairer.delays.channel) is not None:
+            self._selector.unregister(line)
+            self.impairer.lose_delays()
+
     # --- wiring ----------------------------------------------------------------------------------------
 
     def _create(self, client: _Client, number: int, ask: language.Create, _: list[int]) -> None:
@@ -282,7 +299,7 @@ class Supervisor:
         network, mounts, names, hold = (os.dup(descriptor) for descriptor in descriptors)
         self.fabric.adopt(ask.node, network, Container(mounts, names, hold, str(place)))
         if place.is_symlink() or place.exists():
-            _clear(place)
+            clear_directory(place)
         place.symlink_to(ask.directory)
 
     def _delete(self, client: _Client, number: int, ask: language.Delete, _: list[int]) -> None:
@@ -310,7 +327,7 @@ class Supervisor:
     def _observe(self, client: _Client, number: int, ask: language.Observe, _: list[int]) -> RuntimeState:
         nodes, links = self.fabric.observe()
         return RuntimeState(
-            tuple(nodes), tuple(links), tuple(self.launcher.observe()), tuple(self.fabric.impairments.values())
+            tuple(nodes), tuple(links), tuple(self.launcher.observe()), tuple(self.impairer.observe())
         )
 
     def _namespace_socket(self, client: _Client, number: int, ask: language.NamespaceSocket, _: list[int]) -> _Handover:
@@ -468,27 +485,9 @@ class Supervisor:
         self._running = False
 
 
-def _clear(place: Path) -> None:
-    """Makes room where a node of the same name has left its directory."""
-    if place.is_symlink():
-        place.unlink()
-    else:
-        shutil.rmtree(place)
-
-
 class _Handover:
     """A handler's answer that brings descriptors; the receiver will own them."""
 
     def __init__(self, value: object, descriptors: list[int]) -> None:
         self.value = value
         self.descriptors = descriptors
-
-
-def _number_of(frame: bytes) -> int:
-    """The id of a request that could not be understood otherwise, 0 if even that is missing."""
-    try:
-        found = msgspec.json.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0
-    number = found.get("id", 0) if isinstance(found, dict) else 0
-    return number if isinstance(number, int) else 0

@@ -44,12 +44,14 @@ class Assignment:
     def assign(self, session: Session, pair: Pairing) -> Session:
         """The session with import and export policies at both ends."""
         return msgspec.structs.replace(
-            session, left=self._end(session.left, pair), right=self._end(session.right, pair)
+            session,
+            left=self._end(session.left, session.right.asn, pair),
+            right=self._end(session.right, session.left.asn, pair),
         )
 
-    def _end(self, end: SessionEnd, pair: Pairing) -> SessionEnd:
+    def _end(self, end: SessionEnd, other: int, pair: Pairing) -> SessionEnd:
         words = pair.words.ends.get(end.node, EndWords())
-        derived_import, derived_export = self._derived(end, pair, words)
+        derived_import, derived_export = self._derived(end, other, pair, words)
         into = self._written(words.import_policy, end) if words.import_policy else derived_import
         out = self._written(words.export_policy, end) if words.export_policy else derived_export
         for policy in (into, out):
@@ -65,7 +67,7 @@ class Assignment:
         full_name = f"{name}@{self._census.router_as[end.node]}" if prepends else name
         return written_policy(full_name, statements, end.asn)
 
-    def _derived(self, end: SessionEnd, pair: Pairing, words: EndWords) -> tuple[Policy, Policy]:
+    def _derived(self, end: SessionEnd, other: int, pair: Pairing, words: EndWords) -> tuple[Policy, Policy]:
         local = self._local(end)
         role = self._census.document.ases[local.name].role
         if end.relation is Relation.INTERNAL:
@@ -73,7 +75,7 @@ class Assignment:
         if pair.connection is not None and role is AsRole.CLOUD:
             return DENY_ALL, DENY_ALL
         if end.relation is Relation.ROUTE_SERVER_CLIENT:
-            return route_server_import(local), route_server_export(local)
+            return route_server_import(local), route_server_export(local, other)
         source = SOURCE[end.relation]
         if source is Source.PEER and pair.on_lan:
             source = Source.EXCHANGE_PEER

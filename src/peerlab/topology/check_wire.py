@@ -11,6 +11,7 @@ from peerlab.topology.model import AsRole
 
 HOLD_TIME_LIMIT = 65535
 PREPEND_LIMIT = 10
+RESTART_TIME_LIMIT = 4095
 BFD_INTERVALS = (10, 60_000)
 """Milliseconds that a router process can keep to, and that still find a failure before BGP does."""
 BFD_MULTIPLIER_LIMIT = 255
@@ -122,6 +123,9 @@ def _check_sessions(census: Census, mistakes: Mistakes) -> None:
         if words.bfd is not None:
             voice = path[0] == "peerings" and census.is_for_voice(f"{path[1]}/{path[3]}")
             _check_bfd(words.bfd, (*path, "bfd"), voice, mistakes)
+        if words.graceful_restart is not None and not 1 <= words.graceful_restart.time <= RESTART_TIME_LIMIT:
+            what = f"a restart time of {words.graceful_restart.time} s does not fit 12 bits (RFC 4724 section 3)"
+            mistakes.add((*path, "graceful-restart", "time"), what, f"use 1 to {RESTART_TIME_LIMIT}")
         if not words.families or len(set(words.families)) < len(words.families):
             mistakes.add((*path, "families"), "each family once, at least one", "write [ipv4, ipv6]")
         for router, end in words.ends.items():

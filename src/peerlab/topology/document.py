@@ -185,6 +185,13 @@ class BfdWords(_Words, frozen=True, kw_only=True):
     """Exchange no route before BFD is Up; without this key: on connections of a Voice peering, and nowhere else."""
 
 
+class GracefulRestartWords(_Words, frozen=True, kw_only=True):
+    """Graceful restart of a session (RFC 4724), at both ends. Only routers of kind exabgp run it."""
+
+    time: int = 120
+    """Seconds that a router which restarts asks its peer to keep its routes for; 1 to 4095."""
+
+
 class SessionWords(_Words, frozen=True, kw_only=True):
     """Options of the BGP sessions of a link, a LAN pair or a connection."""
 
@@ -198,6 +205,8 @@ class SessionWords(_Words, frozen=True, kw_only=True):
     """Send TTL 255 and accept nothing less (RFC 5082)."""
     bfd: BfdWords | None = None
     """Watch over these sessions with BFD; without this key: only where Microsoft demands it, for Voice."""
+    graceful_restart: GracefulRestartWords | None = None
+    """Keep a peer's routes while its router restarts; without this key they go with the session."""
     ends: dict[str, EndWords] = {}
     """Options of one end, by router name."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family, Prefix
-from peerlab.bgp.config import BfdConfig, OwnConfiguration
+from peerlab.bgp.config import BfdConfig, GracefulRestart, OwnConfiguration
 from peerlab.bgp.policy import Policy
 
 
@@ -191,8 +191,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A BGP session, one address family each (AS8075 keeps v4 and v6 apart, spec M3).
 
     ``connection`` names ``PEERING/CONNECTION`` when the session belongs to a Microsoft.Peering connection: such a
-    session does not exist on the cloud's edge until the turn-up provisions it. ``bfd`` is that of both ends, None for a
-    session without.
+    session does not exist on the cloud's edge until the turn-up provisions it. ``bfd`` and
+    ``graceful_restart`` are those of both ends, None for a session without.
     """
 
     id: str
@@ -204,6 +204,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     gtsm: bool = False
     connection: str | None = None
     bfd: BfdConfig | None = None
+    graceful_restart: GracefulRestart | None = None
 
     @property
     def is_internal(self) -> bool:

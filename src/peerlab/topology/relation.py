@@ -29,6 +29,7 @@ from peerlab.bgp.policy import (
     PrefixIn,
     PrefixRange,
     Prepend,
+    PrependFirst,
     RemoveCommunities,
     SetLocalPref,
     SetMed,
@@ -227,12 +228,55 @@ def route_server_import(local: Neighbour) -> Policy:
     )
 
 
-def route_server_export(local: Neighbour) -> Policy:
-    """A route server announces everything to every client but the one it came from."""
-    return Policy(
-        name=f"export-to-client@{local.name}",
-        statements=(Statement(name="everything to a client", verdict=Verdict.ACCEPT),),
+MOST_PREPENDS = 3
+"""How often a client may have a route server prepend."""
+
+
+def route_server_export(local: Neighbour, client: int) -> Policy:
+    """A route server announces everything to every client but the one it came from, unless the announcer's control
+    communities say otherwise; these are for the server and go no further (RFC 7947 section 2.2.4).
+
+    In the forms that exchanges agree on (Euro-IX, arouteserver), CLIENT being the client's AS number and RS the
+    server's: ``RS:0:CLIENT`` not to that client, ``RS:0:0`` to nobody but those named by ``RS:1:CLIENT``;
+    ``RS:101:CLIENT`` to ``RS:103:CLIENT`` prepend once to three times towards it, ``RS:101:0`` ... towards all.
+    Where the numbers fit two octets ``0:CLIENT``, ``0:RS`` and ``RS:CLIENT`` mean the first three as well.
+    """
+    server = local.asn
+    withheld = (f"{server}:0:{client}", *_standard(0, client))
+    nobody = (f"{server}:0:0", *_standard(0, server))
+    named = (f"{server}:1:{client}", *_standard(server, client))
+    prepends = tuple(
+        Statement(
+            name=f"prepended {times} times as the announcer asks",
+            match=(CommunityIn((f"{server}:{100 + times}:{client}", f"{server}:{100 + times}:0")),),
+            actions=(PrependFirst(times),),
+        )
+        for times in range(1, MOST_PREPENDS + 1)
     )
+    return Policy(
+        name=f"export-to-client-{client}@{local.name}",
+        statements=(
+            Statement(
+                name="not to this client, its announcer asks", match=(CommunityIn(withheld),), verdict=Verdict.REJECT
+            ),
+            Statement(
+                name="not to any client but those named, its announcer asks",
+                match=(CommunityIn(nobody), CommunityIn(named, invert=True)),
+                verdict=Verdict.REJECT,
+            ),
+            *prepends,
+            Statement(
+                name="to a client",
+                actions=(RemoveCommunities((*own_namespace(server), "0:*")),),
+                verdict=Verdict.ACCEPT,
+            ),
+        ),
+    )
+
+
+def _standard(high: int, low: int) -> tuple[str, ...]:
+    """The standard community of two AS numbers; none when one of them needs four octets (RFC 8092 is for these)."""
+    return (f"{high}:{low}",) if max(high, low) <= 0xFFFF else ()
 
 
 def own_namespace(asn: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from peerlab.bgp.attributes import Address, BgpRole, Family
-from peerlab.bgp.config import BfdConfig
+from peerlab.bgp.config import BfdConfig, GracefulRestart
 from peerlab.topology.addressing import AddressPlan
 from peerlab.topology.census import Census, is_interconnect_peering, is_route_server_peering
 from peerlab.topology.document import ConnectionWords, EndWords, SessionWords
@@ -203,7 +203,13 @@ def _session(
         gtsm=pair.words.gtsm,
         connection=pair.connection,
         bfd=_bfd(census, pair),
+        graceful_restart=_graceful_restart(pair),
     )
+
+
+def _graceful_restart(pair: Pairing) -> GracefulRestart | None:
+    words = pair.words.graceful_restart
+    return None if words is None else GracefulRestart(restart_time=words.time)
 
 
 def _bfd(census: Census, pair: Pairing) -> BfdConfig | None:

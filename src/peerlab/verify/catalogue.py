@@ -8,6 +8,7 @@ from peerlab.evidence.events import PhaseStarted
 from peerlab.verify import (
     deprovision,
     failover,
+    incident,
     link,
     origin,
     origin_abuse,
@@ -28,7 +29,7 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.expectation import judge_expectation
 from peerlab.verify.finding import Finding, Outcome
 
-CATALOGUE: tuple[Check, ...] = (
+_ROOMS: tuple[Check, ...] = (
     *physical.CHECKS,
     *link.CHECKS,
     *session.CHECKS,
@@ -39,6 +40,7 @@ CATALOGUE: tuple[Check, ...] = (
     *routing.CHECKS,
     *failover.CHECKS,
     *security.CHECKS,
+    *incident.CHECKS,
     *origin_abuse.SECURITY_CHECKS,
     *telemetry.CHECKS,
     *telemetry_events.CHECKS,
@@ -46,7 +48,10 @@ CATALOGUE: tuple[Check, ...] = (
     *deprovision.CHECKS,
     *own_router.CHECKS,
 )
-"""Every check, in the order of the phases."""
+_PHASES = tuple(dict.fromkeys(check.phase for check in _ROOMS))
+
+CATALOGUE: tuple[Check, ...] = tuple(sorted(_ROOMS, key=lambda check: (_PHASES.index(check.phase), check.id)))
+"""Every check, in the order of the phases and of the numbers in each."""
 
 BROKE = "THE CHECK BROKE"
 """How the summary of a finding begins whose check raised: a defect of peerlab, never of the lab under test."""

@@ -7,7 +7,7 @@ from peerlab.evidence.events import SessionStateChanged
 from peerlab.evidence.snapshot import NodeSnapshot
 from peerlab.evidence.story import Moment, Phase, Stimulus
 from peerlab.topology.model import LabModel
-from peerlab.verify.check import CRITICAL, MAJOR, Check
+from peerlab.verify.check import CRITICAL, MAJOR, MINOR, Check
 from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.failover_locations import (
@@ -24,8 +24,10 @@ from peerlab.verify.failover_locations import (
 from peerlab.verify.forwarding import BGP
 from peerlab.verify.liveness import judge_one_way
 from peerlab.verify.reading import FOREVER, Trial, answered, events, node_at, snapshot, trials
+from peerlab.verify.route_server_loss import judge_route_server_loss, no_second_server
 from peerlab.verify.session import no_connection
 from peerlab.verify.subject import connections, routers, session_or_none
+from peerlab.verify.survivor_capacity import judge_survivor_capacity, no_survivor
 from peerlab.verify.wire import announcements, decoded, hex_of, routes, watched
 
 PHASE = "failover"
@@ -257,10 +259,28 @@ CHECKS: tuple[Check, ...] = (
          "snapshots allowed (who held it), withdrawn: all RIBs and kernels"),
     ),
     Check(
+        "FLV-11", "Route-server loss", PHASE, MAJOR,
+        "One route server lost loses no packet; without any of them a bilateral session or transit takes over.",
+        "RFC 7948 4.4", "best routes of an edge, traced paths, 1 kHz streams", no_second_server,
+        judge_route_server_loss,
+        ("trial route-server-lost: node=the route server, servers, edge, best, stream; down, best",
+         "ProcessExited of the route server", "SessionStateChanged at its clients",
+         "PathTraced name=STREAM", "StreamMeasured STREAM:…"),
+        scene=Phase.RESTART,
+    ),
+    Check(
         "FLV-12", "Failure isolation", PHASE, CRITICAL,
         "A session that is broken on purpose takes no other one with it.",
         "E2, E12, E17; RFC 7606", "the trials, every session's state", no_connection, judge_isolation,
         ("trials isolation, max-prefix: session; others_down", "SessionStateChanged of all sessions",
          "trace: NOTIFICATION on the broken session"),
+    ),
+    Check(
+        "FLV-13", "Survivor capacity", PHASE, MINOR,
+        "After a failover no surviving connection has to carry more than its bandwidth; over 50 % is told of.",
+        "policy.md 50 %; walkthrough 40 %", "interface counters of the connections against their bandwidths",
+        no_survivor, judge_survivor_capacity,
+        ("trial survivor-load: trial, offered_mbps, scale, bandwidth_mbps, carried_mbps; carried_mbps",
+         "FaultInjected target=link while it runs"),
     ),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from peerlab.evidence.events import FaultCleared, FaultInjected, PathTraced, StreamMeasured
 from peerlab.evidence.snapshot import Snapshot
@@ -13,7 +13,16 @@ from peerlab.verify.evidence import Evidence
 from peerlab.verify.forwarding import exit_of, hosts, traces
 from peerlab.verify.potato import exit_from
 from peerlab.verify.reading import best_of, events, fact_of, node_at, snapshot
-from peerlab.verify.subject import ases_with_role, cloud_routers, connections, edge_end, family_of, is_cloud
+from peerlab.verify.subject import (
+    addresses_of,
+    ases_with_role,
+    cloud_routers,
+    connections,
+    edge_end,
+    family_of,
+    is_cloud,
+    within,
+)
 from peerlab.verify.validation_routes import no_service, places, services
 from peerlab.verify.wire import announcements
 
@@ -23,6 +32,9 @@ INTERNET_BUDGET = 3.0
 RETURN_BUDGET = 1.0
 """Seconds' worth of packets that a stream may lose: to another router of the metro, to the backup location, to the
 internet, and on the way back. Stated here because they bound what FLV-01 to FLV-04 call a pass."""
+STILL_RUNNING = 0.5
+"""Seconds before a stream's end in which its last packet must arrive. A stream that is watched for less time than its
+budget could die and stay within it."""
 
 
 def no_second_link(model: LabModel) -> str | None:
@@ -69,10 +81,19 @@ def streams(evidence: Evidence, docket: Docket, name: str) -> Iterator[StreamMea
     yield from found
 
 
-def within_budget(evidence: Evidence, docket: Docket, name: str, budget: float) -> int:
-    """Judge the streams of a name: how many kept within a loss of ``budget`` seconds of packets and came back."""
+def within_budget(
+    evidence: Evidence,
+    docket: Docket,
+    name: str,
+    budget: float,
+    about: Callable[[StreamMeasured], bool] = lambda _: True,
+) -> int:
+    """Judge the streams of a name: how many lost less than ``budget`` seconds of packets and still ran at their end.
+
+    Only streams that the check is ``about`` are judged.
+    """
     good = 0
-    for stream in streams(evidence, docket, name):
+    for stream in filter(about, streams(evidence, docket, name)):
         lost = stream.sent - stream.received
         seconds = lost / stream.rate_hz if stream.rate_hz else 0.0
         where = f"stream {stream.source} > {stream.destination} {stream.family} ({name})"
@@ -85,6 +106,10 @@ def within_budget(evidence: Evidence, docket: Docket, name: str, budget: float) 
             docket.breaks(
                 stream.at, where, f"{lost} of {stream.sent} packets lost, {seconds:.2f} s of them (budget {budget:g} s)"
             )
+        elif not stream.last:
+            docket.lacks(f"{where}: when its last packet arrived is not written down")
+        elif (silent := (stream.ended - stream.last) / 1e9) > STILL_RUNNING:
+            docket.breaks(stream.at, where, f"nothing arrives any more in its last {silent:.2f} s")
         else:
             good += 1
             docket.proves(stream.at, where, f"{lost} of {stream.sent} packets lost, longest gap {longest:.0f} ms")
@@ -231,8 +256,23 @@ def judge_internet(evidence: Evidence) -> Judgement:
     name = Moment.PRIVATE_LOST.value
     if not any(s.name.split(":")[0] == name for s in events(evidence, StreamMeasured)):
         name = Moment.PRIMARY_LOST.value
-    good = within_budget(evidence, docket, name, INTERNET_BUDGET)
-    return docket.close(f"without private links the internet carries on and hands back, {good} streams kept running")
+    prefixes = {prefix for _, prefix in judged}
+    good = within_budget(
+        evidence, docket, name, INTERNET_BUDGET, lambda stream: _is_of(evidence.model, stream, prefixes)
+    )
+    if prefixes and not good and docket.is_clean:
+        docket.lacks(f"no stream ran to {', '.join(sorted(prefixes))} through '{name}'")
+    return docket.close(
+        f"without private links the internet carries on and hands back, {good} streams to "
+        f"{', '.join(sorted(prefixes))} and back kept running"
+    )
+
+
+def _is_of(model: LabModel, stream: StreamMeasured, prefixes: set[str]) -> bool:
+    """Whether a stream runs to or from a host outside the cloud that lives in one of the prefixes."""
+    customer = stream.source if is_cloud(model, stream.destination) else stream.destination
+    held = {a for a in addresses_of(model.node(customer)) if family_of(a).value == stream.family}
+    return any(family_of(p).value == stream.family and within(a, p) for a in held for p in prefixes)
 
 
 def _over_the_internet(

@@ -9,6 +9,7 @@ from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.policy_cases import REJECT, Need, insist, proven_cases
 from peerlab.verify.reading import answered, fact_of
+from peerlab.verify.remote_ingress import judge_remote_ingress, one_entrance
 from peerlab.verify.routing_ladder import judge_ladder, no_ladder
 from peerlab.verify.routing_potato import (
     judge_carriage,
@@ -138,6 +139,14 @@ CHECKS: tuple[Check, ...] = (
         "Without the location preference CP-share falls and routers no longer agree on one exit.",
         "Azure routing preference; section B", "best routes of every cloud router", one_metro, judge_hot_potato,
         ("snapshots activated, hot-potato: Loc-RIB of every cloud router, Adj-RIB-In post-policy of the edges",),
+    ),
+    Check(
+        "RTG-07", "Remote ingress", PHASE, MAJOR,
+        "Users' packets enter the cloud at the location nearest to them, by a way at most 5 ms over the shortest.",
+        "Azure routing preference; section B", "traced paths from every user to every service", one_entrance,
+        judge_remote_ingress,
+        ("PathTraced name=activated from every host outside the cloud to a service host",
+         "snapshot activated: Adj-RIB-Out of the edges (who announces what to whom)"),
     ),
     Check(
         "RTG-08", "MED immunity", PHASE, MAJOR,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from peerlab.evidence.story import Stimulus
+from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.evidence.story_origin import OriginStimulus
 from peerlab.evidence.story_own import OwnStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
@@ -21,6 +22,8 @@ _ANNOUNCING: tuple[StrEnum, ...] = (
     Stimulus.TIE_BREAK,
     *OriginStimulus,
     *OwnStimulus,
+    IncidentStimulus.HIJACKED,
+    IncidentStimulus.CLIENT_CONTROL,
     TelemetryStimulus.ODD_ROUTES,
     TelemetryStimulus.PREFIX_CHANGED,
 )

@@ -137,7 +137,7 @@ def _event_of(evidence: Evidence, trial: Trial, update: WireRoute, kind: str) ->
     until = update.at + int(RAISED_WITHIN * SECOND)
     for event in events(evidence, PrefixEventRaised, since=update.at, until=until):
         mine = event.kind in PATHS or event.session == trial.session
-        if event.kind == kind and event.prefix == update.prefix and mine:
+        if event.kind == kind and event.prefix == update.prefix and not event.announced and mine:
             return event
     return None
 
@@ -147,7 +147,7 @@ def _check_cause(evidence: Evidence, docket: Docket, event: PrefixEventRaised) -
     since, until = event.caused_at - int(CAUSED_WITHIN * SECOND), event.caused_at
     for route in routes(evidence, event.session, since=since, until=until):
         said = None if route.attributes is None else route.attributes.origin_as()
-        if route.prefix == event.prefix and (event.kind in WITHDRAWALS or said == event.origin):
+        if route.prefix == (event.announced or event.prefix) and (event.kind in WITHDRAWALS or said == event.origin):
             return
     if event.kind in WITHDRAWALS and _ended(evidence, event, since, until):
         return

@@ -180,3 +180,9 @@ def test_a_token_bucket_is_never_smaller_than_two_packets() -> None:
     options = attributes_of(found[2])
     assert struct.unpack("=I", options[6]) == (18_000,)
     assert struct.unpack_from("=I", options[1], 8) == (1_000,)  # octets per second
+
+
+def test_netem_may_vary_its_delay() -> None:
+    message = shaping.netem(33, loss_percent=0, delay_ms=10, rate_kbit=0, where="r1/e0", jitter_ms=2.5)
+    options = attributes_of(attributes_of(message.body[20:])[2][24:])
+    assert struct.unpack("=q", options[11]) == (2_500_000,)  # nanoseconds

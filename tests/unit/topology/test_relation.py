@@ -170,7 +170,44 @@ def test_a_route_server_changes_nothing() -> None:
     """RFC 7947 section 2.2: AS_PATH, NEXT_HOP, MED and foreign communities pass untouched."""
     server = Neighbour(name="ix", asn=65536, prefixes=(), lab_asns=frozenset({64501}))
     route = PathAttributes(as_path=path(64501), med=7, communities=("64501:1",), large_communities=("64501:1:1",))
-    for policy in (route_server_import(server), route_server_export(server)):
+    for policy in (route_server_import(server), route_server_export(server, 64502)):
         judged = evaluate(policy, FOREIGN, route)
         assert judged.accepted and judged.attributes == route
     assert not evaluate(route_server_import(server), Prefix("0.0.0.0/0"), route).accepted
+
+
+RS16, RS32 = (Neighbour(name="ix", asn=asn, prefixes=()) for asn in (64500, 65536))
+"""Route servers whose AS number fits two octets, and one whose does not."""
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "communities", "large", "told"),
+    [
+        (RS32, 65541, (), (), "64501 64496"),
+        (RS32, 65541, (), ("65536:0:65541",), None),
+        (RS32, 65541, (), ("65536:0:64505",), "64501 64496"),
+        (RS32, 65541, (), ("65536:0:0",), None),
+        (RS32, 65541, (), ("65536:0:0", "65536:1:65541"), "64501 64496"),
+        (RS32, 65541, (), ("65536:0:0", "65536:1:64505"), None),
+        (RS32, 65541, (), ("65536:0:65541", "65536:1:65541"), None),
+        (RS32, 65541, (), ("65536:102:65541",), "64501 64501 64501 64496"),
+        (RS32, 65541, (), ("65536:101:0",), "64501 64501 64496"),
+        (RS32, 65541, (), ("65536:103:64505",), "64501 64496"),
+        (RS16, 64505, ("0:64505",), (), None),
+        (RS16, 64505, ("0:64506",), (), "64501 64496"),
+        (RS16, 64505, ("0:64500",), (), None),
+        (RS16, 64505, ("0:64500", "64500:64505"), (), "64501 64496"),
+        (RS16, 65541, ("0:64500",), ("64500:1:65541",), "64501 64496"),
+    ],
+)
+def test_a_client_is_told_what_the_announcer_asks_a_route_server_to_tell(
+    server: Neighbour, client: int, communities: tuple[str, ...], large: tuple[str, ...], told: str | None
+) -> None:
+    """Per client, 4-octet AS numbers included; the server's own AS is never in the path."""
+    route = PathAttributes(
+        as_path=path(64501, 64496), communities=("64501:7", *communities), large_communities=("64501:1:1", *large)
+    )
+    judged = evaluate(route_server_export(server, client), FOREIGN, route)
+    assert (judged.attributes.path_text() if judged.accepted else None) == told
+    if judged.accepted:
+        assert (judged.attributes.communities, judged.attributes.large_communities) == (("64501:7",), ("64501:1:1",))

@@ -14,12 +14,14 @@ from verify_row import Change, Row
 from verify_rows_deprovision import DEPROVISION_ROWS
 from verify_rows_failover import FAILOVER_ROWS
 from verify_rows_hostile import HOSTILE_ROWS
+from verify_rows_incident import INCIDENT_ROWS
 from verify_rows_link import LINK_ROWS
 from verify_rows_liveness import LIVENESS_ROWS
 from verify_rows_monitoring import MONITORING_ROWS
 from verify_rows_origin import ORIGIN_ROWS
 from verify_rows_physical import PHYSICAL_ROWS
 from verify_rows_policy import POLICY_ROWS, pressed
+from verify_rows_restart import RESTART_ROWS
 from verify_rows_routing import ROUTING_ROWS
 from verify_rows_security import SECURITY_ROWS
 from verify_rows_session import SESSION_ROWS
@@ -44,7 +46,9 @@ ROWS: tuple[Row, ...] = (
     *ROUTING_ROWS,
     *FAILOVER_ROWS,
     *LIVENESS_ROWS,
+    *RESTART_ROWS,
     *SECURITY_ROWS,
+    *INCIDENT_ROWS,
     *TELEMETRY_ROWS,
     *MONITORING_ROWS,
     *DEPROVISION_ROWS,

@@ -141,6 +141,7 @@ def stream(s: Scenario, name: str, lost: int, at: float) -> None:
                 received=10_000 - lost,
                 started=ns(at - 10),
                 ended=ns(at),
+                last=ns(at - 0.001),
                 gaps=((ns(at - 5), ns(at - 5 + lost / 1000), lost),) if lost else (),
             )
         )

@@ -69,6 +69,19 @@ def isolated(s: Scenario) -> None:
     s.notify("x-iso", "ams1", 3, 1, 301.0, receiver="exam")
 
 
+def loaded(s: Scenario) -> None:
+    """8 Mbit/s run on w1; from 155 on, when it is lost, on w2."""
+    did: dict[str, object] = {
+        "trial": "local-link-lost",
+        "offered_mbps": 8.0,
+        "scale": 1000,
+        "bandwidth_mbps": {"w1": 10_000, "w2": 10_000, "w3": 10_000},
+        "carried_mbps": {"w1": 8.1, "w2": 0.0, "w3": 0.0},
+    }
+    saw: dict[str, object] = {"trial": "local-link-lost", "carried_mbps": {"w1": 0.0, "w2": 8.1, "w3": 0.0}}
+    s.trial(Stimulus.SURVIVOR_LOAD, "host-svc", "", did, saw, at=154.0, until=162.0)
+
+
 def _traced(moment: str, source: str, *nodes: str) -> object:
     hops = tuple(f"192.0.2.{100 + i}" for i in range(len(nodes)))
     return lambda s: s.amend(PathTraced, {"name": moment, "source": source, "family": "ipv4"}, nodes=nodes, hops=hops)
@@ -90,6 +103,25 @@ def _losing(name: str, lost: int) -> object:
         s.amend(StreamMeasured, {"name": stream_name}, received=10_000 - lost)
 
     return change
+
+
+def _dying(name: str, before: float) -> object:
+    """The streams of a name receive nothing in so many seconds before their end; what was lost fits any budget."""
+
+    def change(s: Scenario) -> None:
+        hit = [e for e in s.events if isinstance(e, StreamMeasured) and e.name.startswith(f"{name}:")]
+        assert hit
+        for event in hit:
+            s.amend(StreamMeasured, {"name": event.name}, last=event.ended - round(before * 1e9))
+
+    return change
+
+
+def _elsewhere(s: Scenario) -> None:
+    """The streams ran to hosts of another prefix than the one whose backup is the internet."""
+    for family in Family:
+        name = f"private-lost:host-svc>{CUSTOMER_HOST}:{family.value}"
+        s.amend(StreamMeasured, {"name": name}, family="ipv6")
 
 
 def _without(name: str) -> object:
@@ -137,6 +169,7 @@ LOCATION_ROWS = (
             "a packet leaves the metro": _traced("local-link-lost", "sin1", "lon1", "isp2", "cust", "host-cust"),  # type: ignore[dict-item]
             "too much is lost": _losing("local-link-lost", 1500),  # type: ignore[dict-item]
             "nothing arrives": _losing("local-link-lost", 10_000),  # type: ignore[dict-item]
+            "a stream dies": _dying("local-link-lost", 0.6),  # type: ignore[dict-item]
         },
         lacks={
             "no link was down": lambda s: s.forget(FaultInjected, at=ns(155.0)),
@@ -174,11 +207,17 @@ LOCATION_ROWS = (
             ),  # type: ignore[dict-item]
             "does not come back": _like(Moment.RESTORED, Moment.PRIVATE_LOST),  # type: ignore[dict-item]
             "too much is lost": _losing("private-lost", 3500),  # type: ignore[dict-item]
+            "a stream dies within its budget": _dying("private-lost", 0.9),  # type: ignore[dict-item]
         },
         lacks={
             "one session was still up": _one_session_up,
             "not read": lambda s: s.snapshots.pop(Moment.PRIVATE_LOST),
             "the return was not read": lambda s: s.snapshots.pop(Moment.RESTORED),
+            "no stream to its prefix": _elsewhere,
+            "nobody wrote down when the last packet came": lambda s: [
+                s.amend(StreamMeasured, {"name": f"private-lost:host-svc>{CUSTOMER_HOST}:{f.value}"}, last=0)
+                for f in Family
+            ],
         },
     ),
     Row(
@@ -265,4 +304,30 @@ TRIAL_ROWS = (
     ),
 )
 
-FAILOVER_ROWS = (*LOCATION_ROWS, *TRIAL_ROWS)
+CAPACITY_ROWS = (
+    Row(
+        "FLV-13",
+        loaded,
+        breaks={
+            "a survivor is slower": lambda s: s.redo(
+                Stimulus.SURVIVOR_LOAD, bandwidth_mbps={"w1": 20_000, "w2": 8_000, "w3": 8_000}
+            ),
+            "the load goes elsewhere": lambda s: s.resee(
+                Stimulus.SURVIVOR_LOAD, carried_mbps={"w1": 0.0, "w2": 1.0, "w3": 0.0}
+            ),
+        },
+        lacks={
+            "never tried": lambda s: s.untry(Stimulus.SURVIVOR_LOAD),
+            "no link was lost": lambda s: s.forget(FaultInjected, at=ns(155.0)),
+            "no load on the counters": lambda s: s.redo(
+                Stimulus.SURVIVOR_LOAD, carried_mbps={"w1": 0.1, "w2": 0.1, "w3": 0.0}
+            ),
+            "the lost link carried nothing": lambda s: s.redo(
+                Stimulus.SURVIVOR_LOAD, carried_mbps={"w1": 0.1, "w2": 8.1, "w3": 0.0}
+            ),
+            "a connection was not counted": lambda s: s.resee(Stimulus.SURVIVOR_LOAD, carried_mbps={"w2": 8.1}),
+        },
+    ),
+)
+
+FAILOVER_ROWS = (*LOCATION_ROWS, *TRIAL_ROWS, *CAPACITY_ROWS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from verify_model import C4, CLOUD, CLOUD_ROUTERS, CUSTOMER, ISP, P4, TRANSIT
-from verify_row import Row, nothing
+from verify_row import Change, Row, nothing
 from verify_rows_policy import _up, put, usual
 from verify_scenario import MAPS, TIMES, Scenario, ns, path, route
 
@@ -55,6 +55,22 @@ def _stays_hot(s: Scenario) -> None:
 def _stays_cold(s: Scenario) -> None:
     for name in CLOUD_ROUTERS:
         s.snapshots[Moment.HOT_POTATO][name] = s.snapshots[Moment.ACTIVATED][name]
+
+
+def delayed(wire: str, delay_ms: float) -> Change:
+    """A wire of the lab is longer than it was."""
+
+    def change(s: Scenario) -> None:
+        links = tuple(
+            msgspec.structs.replace(link, delay_ms=delay_ms) if link.id == wire else link for link in s.model.links
+        )
+        s.model = msgspec.structs.replace(s.model, links=links)
+
+    return change
+
+
+def _forward(**fields: object) -> Change:
+    return lambda s: s.amend(PathTraced, {"name": "activated", "source": "host-cust", "family": "ipv6"}, **fields)
 
 
 def _one_stray(s: Scenario) -> None:
@@ -188,6 +204,23 @@ ROUTING_ROWS = (
         lacks={
             "no control run": lambda s: s.snapshots.pop(Moment.HOT_POTATO),
             "no router can tell cold from hot": _london_is_second_best,
+        },
+    ),
+    Row(
+        "RTG-07",
+        delayed("w9", 8.0),
+        breaks={
+            "enters in london": _forward(nodes=("cust", "isp2", "lon1", "sin1", "host-svc")),
+            "a long way to the right location": delayed("w1", 7.5),
+            "the path ends early": _forward(nodes=("cust", "isp1"), hops=("192.0.2.16", None), reached=False),
+        },
+        lacks={
+            "nothing was traced": lambda s: s.forget(PathTraced, name="activated", source="host-cust"),
+            "silent hops": _forward(nodes=("cust", None, None, "sin1", "host-svc")),
+            "no edge announced it": lambda s: [
+                s.change(Moment.ACTIVATED, edge, adj_rib_out={}) for edge in CLOUD_ROUTERS
+            ],
+            "not read": lambda s: s.snapshots.pop(Moment.ACTIVATED),
         },
     ),
     Row(
