@@ -8,8 +8,6 @@ to one daemon is its driver (``router.companion_driver``).
 
 from __future__ import annotations
 
-import ipaddress
-import sys
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +31,7 @@ from peerlab.router.loop import READ, Loop, Timer
 from peerlab.router.next_hops import ReachableNextHops
 from peerlab.router.rib_views import RibViews
 from peerlab.router.route_watch import RouteWatch
+from peerlab.router.socket_queue import octets_waiting
 from peerlab.topology.model import NodeKind
 
 Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
@@ -45,8 +44,6 @@ QUIET_POKES = 3
 
 WATCH_EVERY = 0.5
 """Seconds between looks at watched prefixes: a daemon tells nobody when a route changes."""
-
-_BGP_PORT = 179
 
 
 class _Record(msgspec.Struct):
@@ -130,7 +127,7 @@ class Companion:
         for _ in range(QUIET_POKES):
             seen = (self._driver.counters(), self._activity)
             up = {str(one.config.peer_address) for one in self._records.values() if one.state == "Established"}
-            if seen != self._seen or _octets_waiting(up):
+            if seen != self._seen or octets_waiting(up):
                 self._seen, self._stirred_at = seen, self._loop.now()
                 return False
         return self._loop.now() - self._stirred_at >= self._driver.quiet_for
@@ -486,27 +483,3 @@ def _replace(path: Path, text: str) -> None:
         fresh.replace(path)
     except OSError as error:
         raise RuntimeFailure(f"cannot write {path}: {error.strerror}; is the disk full?") from error
-
-
-def _octets_waiting(peers: Collection[str]) -> bool:
-    """Whether a BGP connection with one of these holds octets that nobody has read or acknowledged (proc(5), net/tcp).
-
-    Not any connection: one whose other end will not answer, as with GTSM at one end only, keeps them for long.
-    """
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            ports = {int(end.rpartition(":")[2], 16) for end in fields[1:3]}
-            waiting = fields[3] == "01" and fields[4] != "00000000:00000000"
-            if waiting and _BGP_PORT in ports and _address(fields[2].partition(":")[0]) in peers:
-                return True
-    return False
-
-
-def _address(text: str) -> str:
-    """An address of /proc/net/tcp: words of four octets, each in the machine's order."""
-    words = bytes.fromhex(text)
-    ordered = b"".join(words[at : at + 4][:: 1 if sys.byteorder == "big" else -1] for at in range(0, len(words), 4))
-    found = ipaddress.ip_address(ordered)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)

@@ -75,7 +75,7 @@ def judge_imports(evidence: Evidence) -> Judgement:
         if missing := [prefix for prefix in prefixes if prefix not in sent]:
             docket.lacks(f"{trial.where}: {', '.join(missing)} ({case}) is not on the wire")
             continue
-        taken = trial.saw.texts("accepted") or ()
+        taken = [prefix for prefix in trial.saw.texts("accepted") or () if prefix in sent]
         for prefix in taken:
             what = f"{files[trial.session]} accepts {prefix} from Microsoft ({case})"
             docket.breaks(trial.until, f"{router} {trial.session}", what, sent[prefix].message)
