@@ -88,6 +88,7 @@ class Companion:
         self._driver = make(self)
         self._watch = RouteWatch(config.node, self._driver.ribs, lambda: self.config.peers)
         self._driver.start()
+        self._follow_again(config.peers)
         for child in self._driver.children:
             loop.watch(child.output, READ, lambda _, child=child: self._said_something(child))  # type: ignore[misc]
 
