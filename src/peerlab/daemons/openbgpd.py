@@ -113,6 +113,8 @@ def _lines(config: RouterConfig, peer: PeerConfig, shut: bool) -> list[str]:
         f"remote-as {peer.peer_as}",
         f"local-address {peer.local_address}",
         f"holdtime {_hold_time(peer)}",
+        # For each neighbour again: OpenBGPD does not ask the global one (RFC 4271 section 4.2).
+        "holdtime min 3",
     ]
     if peer.local_as != config.asn:
         lines.append(f"local-as {peer.local_as}")
