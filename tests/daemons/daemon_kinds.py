@@ -47,7 +47,8 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     what the decision core holds what this daemon shows. ``check`` has the daemon itself read the files in a directory,
     and raises RuntimeFailure with its words. ``may_fail`` are checks that rightly fail at times. The rest are things
     that not every daemon can: listen where there is an MD5 key, originate a route with a path, ask an RPKI cache, speak
-    of extended messages, hear of interior costs, leave a path that ends in a set without an origin.
+    of extended messages, hear of interior costs. ``takes_sets_for_sequences``: in questions
+    about origins and repeated AS numbers.
     """
 
     name: str
@@ -63,7 +64,7 @@ class DaemonKind(msgspec.Struct, frozen=True, kw_only=True):
     has_caches: bool = True
     knows_extended_messages: bool = True
     knows_interior_costs: bool = True
-    knows_no_origin_behind_a_set: bool = True
+    takes_sets_for_sequences: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,6 +100,6 @@ OPENBGPD = DaemonKind(
     has_caches=False,
     knows_extended_messages=False,
     knows_interior_costs=False,
-    knows_no_origin_behind_a_set=False,
+    takes_sets_for_sequences=True,
 )
 KINDS = (BIRD, FRR, OPENBGPD)

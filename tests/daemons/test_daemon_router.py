@@ -331,6 +331,7 @@ def test_a_router_that_is_told_to_end_closes_its_sessions_and_clears_the_kernel(
             assert await lab.clients["b"].wait("best", WITHIN, prefix=THEIRS[Family.IPV4])
             ended = await lab.kill("b", signal.SIGTERM)
             assert (ended.code, ended.signal) == (0, None)
+            assert await lab.clients["a"].wait("down", WITHIN, session="s4")
             assert "router b stops" in lab.changes("a", "s4")[-1][2]
             number = kind.kernel_protocol
             assert [r for r in await lab.runtime.kernel_routes("b", "ipv4") if r.protocol == number] == []

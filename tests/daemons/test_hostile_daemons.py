@@ -40,23 +40,27 @@ WITHIN = 240.0
 class Known:
     """A daemon: its name in the measurement, and where it is right to differ from it, with why.
 
-    ``ipv6`` are the cases that go otherwise on an IPv6 session, by what is seen there.
+    ``ipv6`` are the cases that go otherwise on an IPv6 session, by what is seen there; ``unsteady``, those that go one
+    way or the other there from run to run.
     """
 
     measured: str
     differs: dict[str, tuple[str, str]] = field(default_factory=dict)
     ipv6: dict[str, str] = field(default_factory=dict)
+    unsteady: frozenset[str] = frozenset()
 
 
 OWN_AS = "the path has the speaker's own AS in front here, and another one in the measurement"
 FIRST_AS = "the laboratory's routers insist on the neighbour's AS in front of the path, AS 0 is not it"
+NEXT_HOPS = frozenset({"nexthop-zero", "nexthop-loopback"})
+"""OpenBGPD takes them and finds them unreachable later, so that the route is mostly there and at times is not."""
 KINDS = {
     "bird": Known(
         "bird",
         differs={"aspath-flag-partial": ("discard", OWN_AS), "aspath-as-zero": ("withdraw", FIRST_AS)},
         ipv6={"mp-reach-nexthop-len-bogus": "reset", "mp-unreach-truncated": "reset"},
     ),
-    "openbgpd": Known("obgpd", ipv6={"nexthop-multicast": "discard"}),
+    "openbgpd": Known("obgpd", ipv6={"nexthop-multicast": "discard"}, unsteady=NEXT_HOPS),
 }
 """The daemons that are held against the measurement: a new kind is one line here."""
 
@@ -107,7 +111,7 @@ def test_a_daemon_makes_of_every_case_what_was_measured(
     other = {
         case.name: seen[case.name, Family.IPV6].seen
         for case in MALFORMED
-        if seen[case.name, Family.IPV6].seen != seen[case.name, Family.IPV4].seen
+        if seen[case.name, Family.IPV6].seen != seen[case.name, Family.IPV4].seen and case.name not in known.unsteady
     }
     assert {case: word for case, word in other.items() if known.ipv6.get(case) != word} == {}, "IPv6 differs from IPv4"
 
