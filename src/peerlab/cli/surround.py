@@ -13,7 +13,7 @@ import msgspec
 from peerlab.cli.output import check_writable, command_word, save
 from peerlab.daemons.bird_reading import read_bird
 from peerlab.daemons.frr_reading import read_frr
-from peerlab.daemons.own_configuration import check_own
+from peerlab.daemons.own_configuration import with_own
 from peerlab.errors import InputError, Problem
 from peerlab.topology.load import load_text
 from peerlab.topology.surround import RouterReading
@@ -113,7 +113,7 @@ def surround_(
 def _disagreements(reading: RouterReading, wishes: Wishes) -> tuple[str, ...]:
     """Why the configuration cannot run as it is between the neighbours that were put around it."""
     try:
-        check_own(load_text(surround(reading, wishes).text, "topology"))
+        with_own(load_text(surround(reading, wishes).text, "topology"))
     except InputError as error:
         return tuple(str(problem) for problem in error.problems)
     return ()
