@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import ip_interface
 from pathlib import Path
 
 import click
+import msgspec
 
 from peerlab.cli.output import check_writable, command_word, save
 from peerlab.daemons.bird_reading import read_bird
 from peerlab.daemons.frr_reading import read_frr
+from peerlab.daemons.own_configuration import with_own
 from peerlab.errors import InputError, Problem
 from peerlab.topology.load import load_text
 from peerlab.topology.surround import RouterReading
@@ -45,6 +48,7 @@ ROLES = {
     metavar="ADDRESS/LENGTH",
     help="An address of the router's own that the configuration does not state, e.g. on a LAN.",
 )
+@click.option("--described", is_flag=True, help="Do not run the configuration itself, but what was read of it.")
 @click.option("--metro", default="metro", show_default=True, help="Name of the metro in the topology.")
 @click.option("--location", default="Amsterdam", show_default=True, help="Microsoft's name of the peering location.")
 @click.option("--region", default="westeurope", show_default=True, help="Azure's name of the region.")
@@ -54,15 +58,19 @@ def surround_(
     daemon: str | None,
     roles: tuple[str, ...],
     addresses: tuple[str, ...],
+    described: bool,
     metro: str,
     location: str,
     region: str,
 ) -> None:
     """Write the lab around a router from its configuration.
 
-    Reads a bird.conf or an frr.conf alone. Every neighbour that the file names exists in the lab, with its address and AS number, and behaves as what it is:
-    Microsoft, a transit, a customer, a peer, a route server. What each was taken for and why stands in the topology and
-    on standard error, and so does what could not be told. The file is read, not run.
+    Reads a bird.conf or an frr.conf alone. Every neighbour that it names exists in the lab, with its address and AS
+    number, and behaves as what it is: Microsoft, a transit, a customer, a peer, a route server. What each was taken for
+    and why stands in the topology and on standard error, and so does what could not be told.
+
+    With -o the router itself runs the file as it is (`config:`) where it can; otherwise it is described by its
+    neighbours and prefixes, and the reasons are told.
 
     \b
     Example:  peerlab surround /etc/bird/bird.conf -o around.yaml
@@ -76,25 +84,42 @@ def surround_(
         roles=dict(_role(text) for text in roles),
         addresses=tuple(_address(text) for text in addresses),
     )
-    reading = _read(configuration, daemon)
+    reading, text = _read(configuration, daemon)
+    refused: tuple[str, ...] = ()
+    described_lab = load_text(surround(reading, wishes).text, str(output or "topology"))
+    if output is not None and not described:
+        path = os.path.relpath(configuration, output.parent)
+        refused = _disagreements(reading, msgspec.structs.replace(wishes, config=f"{path}\n{text}"))
+        if not refused:
+            wishes = msgspec.structs.replace(wishes, config=path)
     found = surround(reading, wishes)
-    model = load_text(found.text, str(output or "topology"))
     missing = sorted(wishes.roles.keys() - {one.asn for one in reading.neighbours})
     for taken in found.taken:
         click.echo(f"{configuration}: {taken}", err=True)
     for untold in found.untold:
         click.echo(f"{configuration}: not certain: {untold}", err=True)
+    for reason in refused:
+        click.echo(f"{configuration}: cannot run as it is in this lab, so the router is described: {reason}", err=True)
     for asn in missing:
         click.echo(f"{configuration}: not certain: --role {asn}=…: no neighbour is in AS{asn}", err=True)
     if output is None:
         click.echo(found.text, nl=False)
     else:
         save(output, found.text)
-        click.echo(f"{output}: {len(model.nodes)} nodes, {len(model.sessions)} sessions")
+        click.echo(f"{output}: {len(described_lab.nodes)} nodes, {len(described_lab.sessions)} sessions")
         click.echo(f"next: {command_word()} rehearse {output}")
 
 
-def _read(path: Path, daemon: str | None) -> RouterReading:
+def _disagreements(reading: RouterReading, wishes: Wishes) -> tuple[str, ...]:
+    """Why the configuration cannot run as it is between the neighbours that were put around it."""
+    try:
+        with_own(load_text(surround(reading, wishes).text, "topology"))
+    except InputError as error:
+        return tuple(str(problem) for problem in error.problems)
+    return ()
+
+
+def _read(path: Path, daemon: str | None) -> tuple[RouterReading, str]:
     text = _text(path)
     if daemon is None:
         if re.search(r"^\s*protocol\s+bgp\b", text, re.MULTILINE):
@@ -106,7 +131,7 @@ def _read(path: Path, daemon: str | None) -> RouterReading:
         else:
             what = "has neither `protocol bgp` (BIRD) nor `router bgp` (FRR)"
             raise InputError([Problem(str(path), what, "name a bird.conf or an frr.conf, or say --daemon")])
-    return READERS[daemon](text, path.name)
+    return READERS[daemon](text, path.name), text
 
 
 def _text(path: Path) -> str:

@@ -117,7 +117,7 @@ class _Surveyor:
                 guess = f"that {joined} is the LAN it is on is a guess"
                 self._found[number] = Place(network=joined, lan=True, own=own, guess=guess)
             else:
-                self._found[number] = link_from(self._address(number))
+                self._found[number] = link_from(self._address(number), _FIRST.get(self._kinds[number]))
                 self._share(number)
 
     def _share(self, number: int) -> None:
@@ -170,6 +170,8 @@ class _Surveyor:
         return lan_of([host for host in hosts if host], others)
 
 
+_FIRST = {Kind.CUSTOMER: True, Kind.MICROSOFT: True, Kind.PROVIDER: False}
+"""Whether our end of a link has the lower address, by what the other one is (docs/topology.md)."""
 _ON_LANS = (Kind.ROUTE_SERVER, Kind.CLIENT)
 
 
@@ -185,16 +187,21 @@ def link_of(own: str, other: str) -> Place | None:
     return None
 
 
-def link_from(other: str) -> Place:
-    """The link of two that this address is probably on: the middle two of four make a /30 (/126), else a /31 (/127)."""
-    last = int(ip_address(other)) % 4
-    version = ip_address(other).version
-    length = {4: 31, 6: 127}[version] - (last in (1, 2))
-    network = ip_network(f"{other}/{length}", strict=False)
-    ends = [end.partition("/")[0] for end in end_addresses(network)]
-    own = ends[0] if ends[1] == other else ends[1]
-    guess = f"our address {own}/{length} is a guess: the configuration does not state it"
-    return Place(network=network, own=own, first=ends[0] == own, guess=guess)
+def link_from(other: str, first: bool | None = None) -> Place:
+    """The link of two that this address is probably on: the middle two of four make a /30 (/126), else a /31 (/127).
+
+    ``first``: whether our end is the lower one, where that is known; it chooses between the two lengths.
+    """
+    longest = LINK_LENGTHS[ip_address(other).version][0]
+    middle = int(ip_address(other)) % 4 in (1, 2)
+    found = []
+    for length in (longest - 1, longest) if middle else (longest,):
+        network = ip_network(f"{other}/{length}", strict=False)
+        low, high = (end.partition("/")[0] for end in end_addresses(network))
+        own = low if high == other else high
+        guess = f"our address {own}/{length} is a guess: the configuration does not state it"
+        found.append(Place(network=network, own=own, first=own == low, guess=guess))
+    return next((place for place in found if first in (None, place.first)), found[0])
 
 
 def turned(place: Place, other: str, taken: Sequence[Network]) -> Place:

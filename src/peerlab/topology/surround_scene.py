@@ -34,13 +34,18 @@ LONGEST = {4: 24, 6: 48}
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the lab is to be like. ``roles`` overrule by AS number; ``addresses`` are the router's own with length."""
+    """What the lab is to be like. ``roles`` overrule by AS number; ``addresses`` are the router's own with length.
+
+    ``config`` is the path by which the topology names the configuration, to run as it is (then with its text behind
+    the path's line when the topology shall be loaded from text alone); None: the router is described instead.
+    """
 
     metro: str
     location: str
     region: str
     roles: Mapping[int, Kind] = {}
     addresses: tuple[str, ...] = ()
+    config: str | None = None
 
 
 class Scene:

@@ -85,8 +85,12 @@ class _Writer:
         source = comment(reading.source)
         yield f"# The surroundings of AS{reading.asn}: written by `peerlab surround` from {source}."
         yield "# Every neighbour that it names, at its address; what it announces is made up unless a policy names it."
-        yield f"# {self._router} itself runs {reading.daemon.upper()} with a configuration of peerlab's, which follows"
-        yield "# from what stands here: its neighbours, what they are to it, and its prefixes."
+        if self._scene.wishes.config is not None:
+            yield f"# {self._router} itself runs {reading.daemon.upper()} with that configuration, as it is."
+        else:
+            daemon = reading.daemon.upper()
+            yield f"# {self._router} itself runs {daemon} with a configuration of peerlab's, which follows"
+            yield "# from what stands here: its neighbours, what they are to it, and its prefixes."
         yield f"name: {slug(f'around-{self._router}', 'around')}"
 
     def _sentence(self, asn: int, placed: Placed) -> str:
@@ -120,6 +124,8 @@ class _Writer:
                 yield f"    {word}: [{', '.join(them)}]"
         yield "    routers:"
         pins = [f"kind: {reading.daemon}", *self._own_pins()]
+        if self._scene.wishes.config is not None:
+            pins.append(f"config: {scalar(self._scene.wishes.config)}")
         if mine:
             pins.append(f"originates: {listing(prefixes)}")
         yield f"      {self._router}: {{{', '.join(pins)}}}"
