@@ -1,8 +1,8 @@
 """OpenBGPD's process in a lab, as root or rootless: a user of its own, and a place to be locked into.
 
 OpenBGPD gives up its rights for the user ``_openbgpd``, whom the user namespace of a rootless lab does not have. So it
-gets a mount namespace in which that user is the lab's own root, with an empty directory as its home. It insists on giving up groups, which a user namespace made without
-privilege forbids: there a filter answers that call.
+gets a mount namespace in which that user is the lab's own root, with an empty directory as its home. It insists on
+giving up groups, which a user namespace made without privilege forbids: there a filter answers that call.
 """
 
 from __future__ import annotations
