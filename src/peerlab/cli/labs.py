@@ -12,7 +12,6 @@ from peerlab.controller.configuration import keep_configurations
 from peerlab.controller.kept_resources import drop_resources, kept_names, place_of, restore_resources
 from peerlab.controller.lab import Lab
 from peerlab.controller.plan import Intent, View, plan
-from peerlab.daemons.own_configuration import check_own
 from peerlab.errors import InputError, Problem, RefusedError
 from peerlab.evidence.snapshot import NodeSnapshot
 from peerlab.evidence.store import LabStore
@@ -293,7 +292,6 @@ def validate(topologies: tuple[Path, ...]) -> None:
     for topology in topologies:
         try:
             model = load(topology)
-            check_own(model)
         except InputError as error:
             problems += error.problems
             continue

@@ -58,15 +58,15 @@ def surround_(
     location: str,
     region: str,
 ) -> None:
-    """Write the lab around a router from its configuration (bird.conf or frr.conf).
+    """Write the lab around a router from its configuration.
 
-    Every neighbour that the file names exists in the lab, with its address and AS number, and behaves as what it is:
+    Reads a bird.conf or an frr.conf alone. Every neighbour that the file names exists in the lab, with its address and AS number, and behaves as what it is:
     Microsoft, a transit, a customer, a peer, a route server. What each was taken for and why stands in the topology and
     on standard error, and so does what could not be told. The file is read, not run.
 
     \b
     Example:  peerlab surround /etc/bird/bird.conf -o around.yaml
-              peerlab surround frr.conf --role 64500=transit --address 203.0.113.10/24 -o around.yaml
+              peerlab surround frr.conf --role 64510=transit -o around.yaml
     """
     check_writable(output)
     wishes = Wishes(

@@ -58,7 +58,7 @@ def refused(model: LabModel, by: Announcer, spare: Iterator[Prefix], foreign: in
     """Every announcement that a peer may not make. ``foreign`` is an AS that the lab does not use."""
     yield _row(by, "POL-05", "unregistered", (next(spare),))
     yield _row(by, "POL-06", "origin outside the as-set", (next(spare),), (by.asn, NOBODY))
-    yield _row(by, "POL-07", "bogon", _bogons(model, by.family))
+    yield _row(by, "POL-07", "bogon", bogons(model, by.family))
     own = {known.asn for known in model.ases}
     for low, high, _ in BOGON_ASNS:
         if not any(low <= asn <= high for asn in own):
@@ -152,7 +152,7 @@ def _row(
     )
 
 
-def _bogons(model: LabModel, family: Family) -> tuple[Prefix, ...]:
+def bogons(model: LabModel, family: Family) -> tuple[Prefix, ...]:
     """One prefix of a usual length in every special-purpose range that is not public inside the lab."""
     public = [ip_network(known) for known in model.public_ranges]
     found = []

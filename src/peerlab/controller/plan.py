@@ -16,7 +16,6 @@ from peerlab.bgp.config import BfdConfig
 from peerlab.bgp.policy import Policy
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of, refuse_bfd, refuse_what_cannot_be_said
-from peerlab.daemons.own_configuration import check_own
 from peerlab.daemons.rpki import servers_of
 from peerlab.errors import Unsupported
 from peerlab.topology.model import LabModel, NodeKind, Session
@@ -199,10 +198,9 @@ def desired_ends(model: LabModel, intent: Intent) -> dict[End, DesiredEnd]:
 def plan(model: LabModel, intent: Intent, view: View) -> tuple[Step, ...]:
     """The steps from what is observed to what is desired, in the order in which they are safe.
 
-    Raises InputError when an engineer's own configuration does not fit the topology, Unsupported when a daemon cannot be run or cannot express a policy that it shall have, naming it.
+    Raises Unsupported when a daemon cannot be run or cannot express a policy that it shall have, naming it.
     """
     ends = desired_ends(model, intent)
-    check_own(model)
     _refuse_what_cannot_be_said(model, ends)
     steps: list[Step] = []
     steps.extend(_sessions_to_remove(ends, view))

@@ -29,6 +29,7 @@ from peerlab.controller.announcements import (
 from peerlab.controller.cast import connections, sessions_of
 from peerlab.controller.exam import EXAM_ACCEPT, Exam
 from peerlab.controller.examiner import Post, free_asns
+from peerlab.controller.own_exam import misbehave
 from peerlab.controller.rehearsal import Rehearsal
 from peerlab.controller.unannounced import knock
 from peerlab.evidence.story import Moment, Stimulus
@@ -86,6 +87,7 @@ async def announce_all(rehearsal: Rehearsal) -> None:
         await knock(rehearsal)
     finally:
         await exam.end()
+    await misbehave(rehearsal)
 
 
 def _beside(model: LabModel) -> str | None:

@@ -188,7 +188,7 @@ class _Reader:
             description=said["description"].texts[1] if len(said.get("description", protocol).texts) == 2 else "",
             groups=groups,
             role=ROLES.get(role[0]) if role else None,
-            role_strict=_on(said, "require"),
+            role_strict=_on(said, "require roles"),
             route_server_client=_on(said, "rs client"),
             reflector_client=_on(said, "rr client"),
             multihop=_on(said, "multihop"),
@@ -236,7 +236,7 @@ class _Reader:
 
 def _key(words: Sequence[str]) -> str:
     """By what a later statement replaces an earlier one: its first word, or two where one does not tell."""
-    if words[:1] in (("rs",), ("rr",), ("hold",), ("ttl",)) or words[:2] == ("local", "role"):
+    if words[:1] in (("rs",), ("rr",), ("hold",), ("ttl",), ("require",)) or words[:2] == ("local", "role"):
         return " ".join(words[:2])
     return words[0] if words else ""
 

@@ -68,9 +68,10 @@ def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath,
 def files(
     config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
 ) -> Mapping[PurePath, str]:
-    """The files from the configuration alone; see ``structure``."""
+    """The files from the configuration alone; see ``structure``. An own configuration is left as it is."""
+    own = config.own
     return {
-        CONFIGURATION: text_of(config.node, structure(config, shut, originated)),
+        CONFIGURATION: text_of(config.node, structure(config, shut, originated)) if own is None else own.text,
         ZEBRA: template("frr/zebra.conf.j2").render(node=config.node),
         ROUTER: router_json(config),
     }

@@ -37,6 +37,13 @@ def render(model: LabModel, node: Node, sessions: Sessions) -> Mapping[PurePath,
     return files(router_config(model, node, sessions))
 
 
+def _decision_lines(config: RouterConfig) -> list[str]:
+    """A route server's client that may not have the best route is told the next one (RFC 7947 section 2.3)."""
+    serves = config.route_server or any(peer.route_server_client for peer in config.peers)
+    med = ["rde med compare always"] if config.med_across_ases else []
+    return [*med, *(["rde evaluate all"] if serves else [])]
+
+
 def files(
     config: RouterConfig, shut: Collection[str] = (), originated: Collection[Origination] | None = None
 ) -> Mapping[PurePath, str]:
@@ -51,7 +58,7 @@ def files(
             router_id=config.router_id,
             mark=MARK,
             socket=f"{config.directory}/{CONTROL_SOCKET}",
-            lines=["rde med compare always"] if config.med_across_ases else [],
+            lines=_decision_lines(config),
             networks=[_network(config, one) for one in origins],
             neighbours=[
                 {"session": one.session, "address": one.peer_address, "lines": _lines(config, one, one.session in shut)}

@@ -36,8 +36,11 @@ def reading_of(kind: NodeKind, own: OwnConfiguration) -> RouterReading:
     return read_bird(own.text, own.file) if kind is NodeKind.BIRD else read_frr(own.text, own.file)
 
 
-def check_own(model: LabModel) -> None:
-    """Raises InputError with everything in which an own configuration and the topology disagree, with both places."""
+def with_own(model: LabModel) -> LabModel:
+    """The model with what own configurations say of their ends of sessions: roles, who connects, limits.
+
+    Raises InputError with everything in which a configuration and the topology disagree, with both places.
+    """
     problems: list[Problem] = []
     for node in model.nodes:
         if node.own is not None:
@@ -47,6 +50,29 @@ def check_own(model: LabModel) -> None:
                 problems += error.problems
     if problems:
         raise InputError(problems)
+    own = {node.name: node for node in model.nodes if node.own is not None}
+    if not own:
+        return model
+    sessions = tuple(_as_written(session, own) for session in model.sessions)
+    return msgspec.structs.replace(model, sessions=sessions)
+
+
+def _as_written(session: Session, own: Mapping[str, Node]) -> Session:
+    ends = []
+    for end in (session.left, session.right):
+        node = own.get(end.node)
+        if node is not None and node.own is not None:
+            remote = str(session.other(end.node).address)
+            said = next(one for one in reading_of(node.kind, node.own).neighbours if one.address == remote)
+            end = msgspec.structs.replace(
+                end,
+                role=said.role,
+                role_strict=said.role_strict,
+                passive=said.passive,
+                max_prefix=said.limits.get(session.family),
+            )
+        ends.append(end)
+    return msgspec.structs.replace(session, left=ends[0], right=ends[1])
 
 
 def neighbours_by_session(config: RouterConfig) -> Mapping[str, NeighbourReading]:
@@ -58,25 +84,6 @@ def neighbours_by_session(config: RouterConfig) -> Mapping[str, NeighbourReading
     return {
         peer.session: by_address[peer.peer_address] for peer in config.peers if str(peer.peer_address) in by_address
     }
-
-
-def as_written(config: RouterConfig) -> RouterConfig:
-    """The configuration with what the router's own one says of its sessions, in place of what the model would have."""
-    found = neighbours_by_session(config)
-    peers = []
-    for peer in config.peers:
-        one = found.get(peer.session)
-        if one is not None:
-            peer = msgspec.structs.replace(
-                peer,
-                local_role=one.role,
-                role_strict=one.role_strict,
-                passive=one.passive,
-                gtsm=one.gtsm,
-                max_prefix=one.limits.get(peer.family),
-            )
-        peers.append(peer)
-    return msgspec.structs.replace(config, peers=tuple(peers)) if found else config
 
 
 def _problems(model: LabModel, node: Node, own: OwnConfiguration) -> Iterator[Problem]:

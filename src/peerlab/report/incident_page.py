@@ -45,8 +45,9 @@ off before a route is passed on.
 | `RS:101:0`, `RS:102:0`, `RS:103:0` | - | the same towards all clients |
 
 Extended communities are not read for this. Where the best route is kept from a client it gets the next best (RFC 7947
-section 2.3): ExaBGP-kind servers choose per client, BIRD's have sorted tables and `secondary`. FRR has no such choice;
-on a route server of `kind: frr` a withheld best path hides the others, and POL-25 says so.
+section 2.3): ExaBGP-kind servers choose per client, BIRD's have sorted tables and `secondary`, OpenBGPD's `rde
+evaluate
+all`. FRR has no such choice; on a route server of `kind: frr` a withheld best path hides the others, and POL-25 says so.
 """
 
 

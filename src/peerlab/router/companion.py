@@ -8,8 +8,6 @@ to one daemon is its driver (``router.companion_driver``).
 
 from __future__ import annotations
 
-import ipaddress
-import sys
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +20,6 @@ from peerlab.bgp.next_hop import NextHopView
 from peerlab.bgp.rtr_config import RtrServer
 from peerlab.daemons.kinds import daemon_of
 from peerlab.daemons.origination import Origination
-from peerlab.daemons.own_configuration import as_written
 from peerlab.errors import PeerlabError, RefusedError, RuntimeFailure
 from peerlab.evidence.events import BfdStateChanged, RouteChanged, RouterNotice, SessionStateChanged
 from peerlab.evidence.snapshot import BfdFact, SessionFact, ValidationFact
@@ -34,6 +31,7 @@ from peerlab.router.loop import READ, Loop, Timer
 from peerlab.router.next_hops import ReachableNextHops
 from peerlab.router.rib_views import RibViews
 from peerlab.router.route_watch import RouteWatch
+from peerlab.router.socket_queue import octets_waiting
 from peerlab.topology.model import NodeKind
 
 Listener = Callable[[SessionStateChanged | BfdStateChanged | RouterNotice | RouteChanged], None]
@@ -46,8 +44,6 @@ QUIET_POKES = 3
 
 WATCH_EVERY = 0.5
 """Seconds between looks at watched prefixes: a daemon tells nobody when a route changes."""
-
-_BGP_PORT = 179
 
 
 class _Record(msgspec.Struct):
@@ -71,12 +67,13 @@ class Companion:
         self, loop: Loop, config: RouterConfig, listener: Listener, make: Callable[[Watching], Driver]
     ) -> None:
         """Raises Unsupported for what the daemon cannot be told or when it is missing, RuntimeFailure when it fails."""
-        self.config = config = as_written(config)
+        self.config = config
         self.exit_code = 0
         self._loop = loop
         self._listener = listener
         self._records = {peer.session: _Record(peer, since=time.time_ns()) for peer in config.peers}
         self._originated = [Origination(prefix) for prefix in config.originate]
+        self._left: dict[str, str] = {}
         self._activity = 0
         self._seen: Hashable = None
         self._stirred_at = loop.now()
@@ -91,6 +88,7 @@ class Companion:
         self._driver = make(self)
         self._watch = RouteWatch(config.node, self._driver.ribs, lambda: self.config.peers)
         self._driver.start()
+        self._follow_again(config.peers)
         for child in self._driver.children:
             loop.watch(child.output, READ, lambda _, child=child: self._said_something(child))  # type: ignore[misc]
 
@@ -130,7 +128,7 @@ class Companion:
         for _ in range(QUIET_POKES):
             seen = (self._driver.counters(), self._activity)
             up = {str(one.config.peer_address) for one in self._records.values() if one.state == "Established"}
-            if seen != self._seen or _octets_waiting(up):
+            if seen != self._seen or octets_waiting(up):
                 self._seen, self._stirred_at = seen, self._loop.now()
                 return False
         return self._loop.now() - self._stirred_at >= self._driver.quiet_for
@@ -325,15 +323,16 @@ class Companion:
         A router that runs an engineer's own configuration only keeps in mind what is known of its sessions.
         """
         before_config, before_records = self.config, dict(self._records)
-        self.config = config = as_written(config)
+        self.config = config
         for peer in config.peers:
             known = self._records.get(peer.session)
             if known is None:
-                self._records[peer.session] = _Record(peer, since=time.time_ns())
+                state = self._left.get(peer.session, "Idle")
+                self._records[peer.session] = _Record(peer, state=state, since=time.time_ns())
             else:
                 known.config = peer
         for session in self._records.keys() - {peer.session for peer in config.peers}:
-            del self._records[session]
+            self._leave(session)
         try:
             self._apply()
         except (RefusedError, RuntimeFailure):
@@ -342,6 +341,22 @@ class Companion:
                 self._records[peer.session].config = peer
             self._write()
             raise
+        self._follow_again(config.peers)
+
+    def _leave(self, session: str) -> None:
+        """A session is no longer the laboratory's. An own configuration goes on with it, unseen."""
+        record = self._records.pop(session)
+        if self.config.own is not None:
+            self._left[session] = record.state
+
+    def _follow_again(self, peers: Sequence[PeerConfig]) -> None:
+        """Sessions of an own configuration were there before the laboratory asked for them."""
+        if self.config.own is None:
+            return
+        shown = self._driver.shown()
+        for peer in peers:
+            if self._left.pop(peer.session, None) is not None or self._records[peer.session].state == "Idle":
+                self.moved(peer.session, shown[peer.session].state, time.time_ns())
 
     def set_bfd(self, peers: Mapping[str, BfdConfig | None]) -> None:
         """Have BFD watch over these sessions so, or not at all, without a reset."""
@@ -469,27 +484,3 @@ def _replace(path: Path, text: str) -> None:
         fresh.replace(path)
     except OSError as error:
         raise RuntimeFailure(f"cannot write {path}: {error.strerror}; is the disk full?") from error
-
-
-def _octets_waiting(peers: Collection[str]) -> bool:
-    """Whether a BGP connection with one of these holds octets that nobody has read or acknowledged (proc(5), net/tcp).
-
-    Not any connection: one whose other end will not answer, as with GTSM at one end only, keeps them for long.
-    """
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            ports = {int(end.rpartition(":")[2], 16) for end in fields[1:3]}
-            waiting = fields[3] == "01" and fields[4] != "00000000:00000000"
-            if waiting and _BGP_PORT in ports and _address(fields[2].partition(":")[0]) in peers:
-                return True
-    return False
-
-
-def _address(text: str) -> str:
-    """An address of /proc/net/tcp: words of four octets, each in the machine's order."""
-    words = bytes.fromhex(text)
-    ordered = b"".join(words[at : at + 4][:: 1 if sys.byteorder == "big" else -1] for at in range(0, len(words), 4))
-    found = ipaddress.ip_address(ordered)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)

@@ -17,7 +17,9 @@ from peerlab.bgp.nlri import family_of_prefix, nlri_bytes
 from peerlab.bgp.origin_validation import digest
 from peerlab.daemons.frr import BMP_PORT, Configuration, structure
 from peerlab.daemons.frr_change import commands
+from peerlab.daemons.frr_own import told_besides
 from peerlab.daemons.frr_reply import FrrSession, received_count, sessions
+from peerlab.daemons.own_configuration import reading_of
 from peerlab.errors import RefusedError, RuntimeFailure, TimedOut
 from peerlab.evidence.snapshot import ValidationFact
 from peerlab.router.bmp_station import BmpStation
@@ -28,6 +30,7 @@ from peerlab.router.frr_process import FrrProcesses
 from peerlab.router.frr_rib import FrrRib
 from peerlab.router.frr_vty import FrrVty
 from peerlab.router.rib_views import RibViews
+from peerlab.topology.model import NodeKind
 
 _LOG = re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)(?:\.(\d+))? \w+: (?:\[[0-9A-Z-]+\])?(\[EC \d+\])? ?(.*)")
 _MOVED = re.compile(r"(\S+) went from (\w+) to (\w+)")
@@ -43,6 +46,10 @@ _HUSHED = ("zclient_send_message() failed", "waiting until one is created for it
 
 SHORT_QUIET, LONG_QUIET = 0.15, 0.3
 """Seconds without a stir after which bgpd is quiet: its work queue waits 50 ms, a new announcement of all 100 ms."""
+
+
+OWN_QUIET = 1.2
+"""Likewise where an own configuration leaves bgpd its default of 1 s, for which it collects what it has to tell."""
 
 
 class FrrDriver:
@@ -62,7 +69,12 @@ class FrrDriver:
 
     @property
     def quiet_for(self) -> float:
-        """bgpd lets changed prefixes lie for 50 ms, and for 100 ms what a new session or policy makes it announce."""
+        """bgpd lets changed prefixes lie for 50 ms, and for 100 ms what a new session or policy makes it announce.
+
+        An own configuration leaves it the second for which FRR collects what it has to tell (coalesce-time).
+        """
+        if self._companion.config.own is not None:
+            return OWN_QUIET
         return LONG_QUIET if time.monotonic() < self._announces_until else SHORT_QUIET
 
     def validation(self) -> ValidationFact:
@@ -81,22 +93,27 @@ class FrrDriver:
 
     def start(self) -> None:
         """Raises RuntimeFailure when FRR refuses its configuration or does not start, Unsupported without FRR."""
-        processes = FrrProcesses(self._companion.directory)
+        own = self._companion.config.own
+        processes = FrrProcesses(self._companion.directory, own is not None)
         processes.check()
         self._fib = Fib()
         self._fib.clear()
-        self._note_configuration()
+        if own is None:
+            self._note_configuration()
         self.station = BmpStation(BMP_PORT)
         zebra = processes.zebra(self._heard_zebra)
         bgpd = processes.bgpd(self._heard, installs=self._companion.config.install_routes)
-        self._children = (bgpd, zebra)
+        self._children = (bgpd, zebra, processes.staticd(self._heard_zebra)) if own else (bgpd, zebra)
         self._vty = FrrVty(self._companion.directory, "bgpd", self._children)
+        if own is not None:
+            self._vty.configure(told_besides(reading_of(NodeKind.FRR, own)))
         limit = time.monotonic() + START_WITHIN
         while not self.station.is_connected:
             if time.monotonic() > limit:
                 raise TimedOut("bgpd's connection to its monitoring station", START_WITHIN)
             self.station.wait(START_WITHIN)
-        self._drop_what_nobody_knows((), self._prefixes())
+        if own is None:
+            self._drop_what_nobody_knows((), self._prefixes())
 
     def reload(self) -> None:
         """bgpd is told the difference; what it refuses is taken back."""
@@ -175,11 +192,11 @@ class FrrDriver:
 
     def end(self, communication: str) -> None:
         """zebra takes its routes out of the kernel when it ends."""
-        bgpd, zebra = self._children
+        bgpd, *others = self._children
         if not bgpd.has_ended:
             self._configure(f"bgp shutdown message {_plain(communication) or 'the router stops'}")
-        bgpd.end()
-        zebra.end()
+        for child in (bgpd, *reversed(others)):
+            child.end()
         self._vty.close()
         self.station.close()
         self._fib.clear()

@@ -13,12 +13,14 @@ from pathlib import Path, PurePath
 from peerlab.daemons.frr import CONFIGURATION, ZEBRA
 from peerlab.errors import RuntimeFailure, Unsupported
 from peerlab.router.companion_child import Child, check
+from peerlab.router.log_shelter import hide_logs
 from peerlab.runtime.kernel import CLONE_NEWNS, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount, unshare
 
 PLACES = ("/usr/lib/frr", "/usr/sbin", "/usr/local/sbin", "/usr/libexec/frr")
 
 BGPD_LOG = "bgpd.log"
 ZEBRA_LOG = "zebra.log"
+STATICD_LOG = "staticd.log"
 """Where their own words are kept, in the node's directory."""
 
 _USERS = {
@@ -42,9 +44,10 @@ def program(name: str) -> str:
 class FrrProcesses:
     """zebra and bgpd of one node."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises RuntimeFailure when the files that describe its users cannot be written."""
+    def __init__(self, directory: Path, own: bool = False) -> None:
+        """``own``: they run an engineer's own configuration, which may log where it likes. Raises RuntimeFailure when the files that describe its users cannot be written."""
         self._directory = directory
+        self._own = own
         self._users = {target: directory / f"frr{target.replace('/', '-')}" for target in _USERS}
         try:
             for target, path in self._users.items():
@@ -69,6 +72,12 @@ class FrrProcesses:
         child.wait_until(lambda: (self._directory / "bgpd.vty").exists(), LOOK_EVERY)
         return child
 
+    def staticd(self, heard: Callable[[str], None]) -> Child:
+        """Start what keeps the static routes of an own configuration, which is one file for all of FRR's daemons."""
+        child = self._start("staticd", CONFIGURATION, STATICD_LOG, [], heard)
+        child.wait_until(lambda: (self._directory / "staticd.vty").exists(), LOOK_EVERY)
+        return child
+
     def _start(self, name: str, file: PurePath, log: str, more: list[str], heard: Callable[[str], None]) -> Child:
         for left in (f"{name}.vty", f"{name}.pid", *(["zserv.api"] if name == "zebra" else [])):
             (self._directory / left).unlink(missing_ok=True)
@@ -83,6 +92,8 @@ class FrrProcesses:
         for target, path in self._users.items():
             mount(str(path), target, "none", MS_BIND)
         mount("tmpfs", "/var/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+        if self._own:
+            hide_logs()
 
 
 LOOK_EVERY = 0.005

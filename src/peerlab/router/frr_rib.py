@@ -90,20 +90,24 @@ class FrrRib:
     def adj_rib_in_post(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
         """What import policy made of it: accepted routes as changed, rejected ones as received, with the statement."""
         peer = self._router.peer(session)
-        policy = self._policy(peer.import_policy)
+        own = self._router.config.own
         taken = {route.prefix: route for route in self._table(peer.family, prefix) if route.peer == peer.peer_address}
         found = []
         for fact in self.adj_rib_in_pre(session, prefix):
             route = taken.get(fact.prefix)
-            judged = self._judged(policy, fact.prefix, fact.attributes, _source(peer))
+            if own is not None:
+                why = f"rejected by {own.file}, or {NOT_TAKEN}" if route is None else ""
+            else:
+                judged = self._judged(
+                    self._policy(peer.import_policy), fact.prefix, fact.attributes, _source(peer)
+                )
+                why = _why(judged, route is not None)
             if route is not None:
                 found.append(
-                    msgspec.structs.replace(
-                        fact, attributes=self._complete(route, fact.attributes), reason=_why(judged, True)
-                    )
+                    msgspec.structs.replace(fact, attributes=self._complete(route, fact.attributes), reason=why)
                 )
             else:
-                found.append(msgspec.structs.replace(fact, accepted=False, reason=_why(judged, False)))
+                found.append(msgspec.structs.replace(fact, accepted=False, reason=why))
         return found
 
     def adj_rib_out(self, session: str, prefix: Prefix | None = None) -> list[RouteFact]:
@@ -206,6 +210,8 @@ class FrrRib:
         """What bgpd shows as received is what its import route-map has made of it, also of a route that it denies."""
         if heard is None:
             return False
+        if self._router.config.own is not None:
+            return True  # what its own policy makes of the path nobody else can say
         after = self._judged(
             self._policy(peer.import_policy), brief.prefix, heard.attributes, _source(peer)
         ).attributes
@@ -268,6 +274,18 @@ class FrrRib:
         except InputError as error:
             raise RuntimeFailure(f"{self._router.config.node}: policy {policy.name} cannot be read: {error}") from error
 
+    def _exported(
+        self, peer: PeerConfig, route: FrrRoute, brief: Brief, before: PathAttributes, source: LearnedFrom
+    ) -> PathAttributes:
+        """What a rendered export policy makes of a route. Raises RuntimeFailure when bgpd shows something else."""
+        judged = self._judged(self._policy(peer.export_policy), route.prefix, before, source)
+        if not judged.accepted:
+            raise self._doubt(peer, brief, f"statement '{judged.statement}' of its export policy rejects it")
+        after = judged.attributes
+        if path_text(after) != brief.as_path or after.med != brief.med:
+            raise self._doubt(peer, brief, f"path {path_text(after)!r} and MED {after.med} were expected")
+        return after
+
     def _sent(self, peer: PeerConfig, route: FrrRoute, brief: Brief) -> PathAttributes:
         """FRR's changes around the export policy (RFC 4271 section 5.1, 4456, 7947, 9234)."""
         fact = self._fact(route)
@@ -276,12 +294,12 @@ class FrrRib:
         before = fact.attributes
         if external and not peer.route_server_client and source is not LearnedFrom.LOCAL:
             before = msgspec.structs.replace(before, med=None)
-        judged = self._judged(self._policy(peer.export_policy), route.prefix, before, source)
-        if not judged.accepted:
-            raise self._doubt(peer, brief, f"statement '{judged.statement}' of its export policy rejects it")
-        after = judged.attributes
-        if path_text(after) != brief.as_path or after.med != brief.med:
-            raise self._doubt(peer, brief, f"path {path_text(after)!r} and MED {after.med} were expected")
+        if self._router.config.own is not None:
+            # Communities that its own policy adds or takes away bgpd does not show.
+            shown = attributes_of_brief(brief)
+            after = msgspec.structs.replace(before, as_path=shown.as_path, med=shown.med)
+        else:
+            after = self._exported(peer, route, brief, before, source)
         if not external:
             return self._sent_inside(peer, route, after, source)
         role = peer.local_role

@@ -73,7 +73,7 @@ class Impairer:
             self._remove(end)
             self._apply_own(end)
             raise
-        done = msgspec.structs.replace(impairment, means=means)
+        done = msgspec.structs.replace(impairment, means=means, dropped=0)
         self.fabric.impairments[end.node, end.name] = done
         return done
 

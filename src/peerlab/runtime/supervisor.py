@@ -273,11 +273,15 @@ class Supervisor:
         zygote = self.launcher.prepare(TOOLBOX)
         self._watch_zygote(zygote)
         channel = self.launcher.converse(zygote, Home(CELL, self.fabric.node(CELL).descriptor), "delay", DELAY_LINE)
-        self._selector.register(channel, selectors.EVENT_READ, lambda _: self._lose_delay_line())
+        self._selector.register(channel, selectors.EVENT_READ, self._hear_delay_line)
         return channel
 
+    def _hear_delay_line(self, events: int) -> None:
+        """It says nothing, so a readable socket is its end; a writable one is flushed in its turn."""
+        if events & selectors.EVENT_READ:
+            self._lose_delay_line()
+
     def _lose_delay_line(self) -> None:
-        """It says nothing, so a readable socket is its end."""
         log_line("the delay line is gone, and with it every delay that it made")
         if (line := self.impairer.delays.channel) is not None:
             self._selector.unregister(line)

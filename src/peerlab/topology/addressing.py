@@ -96,6 +96,12 @@ def _pinned(census: Census, wires: tuple[Wire, ...]) -> Iterator[Network]:
     """Everything the document states, which nothing derived may overlap."""
     for asys in census.document.ases.values():
         yield from (ipaddress.ip_network(text) for text in (*asys.prefixes, *asys.infrastructure))
+    yield from _pinned_interfaces(census, wires)
+
+
+def _pinned_interfaces(census: Census, wires: tuple[Wire, ...]) -> Iterator[Network]:
+    """What is stated of loopbacks, LANs and wires; it may lie in the space that an AS originates."""
+    for asys in census.document.ases.values():
         for router in asys.routers.values():
             yield from (ipaddress.ip_network(a) for a in (router.loopback_v4, router.loopback_v6) if a)
     for exchange in census.document.exchanges.values():
@@ -205,6 +211,7 @@ def _access_ends(
         if wire.purpose is LinkPurpose.ACCESS and wire.owner is None
     ]
     stated = [ipaddress.ip_interface(a).network for _, words in hosts for a in (words.v4, words.v6) if a]
+    stated += _pinned_interfaces(census, wires)
     pools: dict[str, Pool] = {}
     for wire, words in hosts:
         for version, pin in ((4, words.v4), (6, words.v6)):

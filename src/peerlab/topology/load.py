@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from peerlab.daemons import own_configuration
 from peerlab.errors import InputError, Problem
 from peerlab.topology.mistake import DocumentError, Mistake, Path, path_text
 from peerlab.topology.model import LabModel, RuntimeKind
@@ -57,7 +58,7 @@ def load_text(text: str, name: str) -> LabModel:
             mistakes = (*mistakes, *error.mistakes)
     if model is None or mistakes:
         raise InputError(reader.problem(mistake) for mistake in sorted(mistakes, key=reader.order))
-    return model
+    return own_configuration.with_own(model)
 
 
 def in_runtime(text: str, runtime: RuntimeKind) -> str:

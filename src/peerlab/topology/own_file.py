@@ -1,7 +1,7 @@
 """An engineer's own configurations, read into the topology that names them.
 
 ``config: ./bird.conf`` becomes the same value with the file's text behind the path's line. So everything that keeps a
-topology (a lab's directory, a bundle, a sweep's worker) keeps the configurations with it. No line of the topology moves.
+topology (a lab's directory, a bundle, a sweep's worker) keeps the configurations with it. No line moves.
 """
 
 from __future__ import annotations

@@ -227,9 +227,8 @@ def _bfd(census: Census, pair: Pairing) -> BfdConfig | None:
 def _left_is_passive(census: Census, pair: Pairing) -> bool:
     """Exactly one end connects, which spares the collision of RFC 4271 section 6.8.
 
-    A stated ``passive`` decides; then OpenBGPD connects where there is an MD5 key, since it cannot listen with one;
-    else route servers and Microsoft's edges listen, then daemons that connect slowly (all but ExaBGP), then the right
-    end.
+    A stated ``passive`` decides; then OpenBGPD connects where there is an MD5 key, for it cannot listen with one; else
+    route servers and Microsoft's edges listen, then daemons that connect slowly (all but ExaBGP), then the right end.
     """
     stated = {router: words.passive for router, words in pair.words.ends.items()}
     for router, is_left in ((pair.left, True), (pair.right, False)):

@@ -82,7 +82,7 @@ class _Surveyor:
                 wide = network.version == 6 and len(there) == 1 and self._kinds[there[0]] not in _ON_LANS
                 link = link_of(str(interface.ip), self._address(there[0])) if wide else None
                 for number in there:
-                    self._found[number] = link or Place(network=network, lan=True, own=str(interface.ip))
+                    self._found[number] = link or _on_lan(network, str(interface.ip))
             else:
                 for number in there:
                     link = link_of(str(interface.ip), self._address(number))
@@ -104,7 +104,7 @@ class _Surveyor:
             lan = self._joined(number) or lan_of([one.local_address, self._address(number)])
             if lan is not None:
                 guess = f"that the LAN is {lan} is a guess"
-                self._found[number] = Place(network=lan, lan=True, own=one.local_address, guess=guess)
+                self._found[number] = _on_lan(lan, one.local_address, guess)
 
     def _by_themselves(self, asked: Sequence[int]) -> None:
         """Nothing is known but the neighbour's address."""
@@ -220,6 +220,12 @@ def lan_of(
         if inside and not any(o.version == version and o.overlaps(network) for o in others):
             return network
     return None
+
+
+def _on_lan(network: Network, own: str, guess: str = "") -> Place:
+    """A place on a LAN, with our address where it is a host's there."""
+    usable = ip_address(own) in network and _usable(own, network)
+    return Place(network=network, lan=True, own=own if usable else None, guess=guess)
 
 
 def _usable(host: str, network: Network) -> bool:

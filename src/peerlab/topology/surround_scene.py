@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 
 import msgspec
 
@@ -74,11 +74,15 @@ class Scene:
         reading, source = self.reading, self.reading.source
         usable = []
         lines: dict[str, int] = {}
+        ours = {str(ip_interface(address).ip) for address in (*reading.addresses, *self.wishes.addresses)}
+        ours |= {one.local_address for one in reading.neighbours if one.local_address is not None}
         for one in reading.neighbours:
             network = ip_network(one.address) if one.address is not None else None
             first = lines.setdefault(one.address or one.name, one.line)
             if first != one.line:
                 self.untold.append(f"line {one.line}: {one.name}: the address stands in line {first} too: left out")
+            elif one.address in ours:
+                self.untold.append(f"line {one.line}: {one.name}: {one.address} is our own address: left out")
             elif one.asn in RESERVED_ASN:
                 self.untold.append(f"line {one.line}: {one.name} has the reserved AS{one.asn}: left out")
             elif network is not None and _is_unusable(network):
@@ -89,7 +93,8 @@ class Scene:
             raise InputError([Problem(source, "leaves no neighbour for a lab", "; ".join(self.untold))])
         judgements = judge(usable, self.wishes.roles)
         kinds = [judgement.kind for judgement in judgements]
-        where = places(usable, kinds, (*reading.addresses, *self.wishes.addresses))
+        own = [address for address in (*self.wishes.addresses, *reading.addresses) if self._is_usable_here(address)]
+        where = places(usable, kinds, own)
         taken = [place.network for place in where if place.network is not None]
         found = []
         for one, judgement, place in zip(usable, judgements, where, strict=True):
@@ -105,6 +110,13 @@ class Scene:
             self._doubts(placed)
             found.append((asn, placed))
         return found
+
+    def _is_usable_here(self, address: str) -> bool:
+        """Whether a network of ours leaves the lab space to live in."""
+        if _covers_lab(ip_interface(address).network):
+            self.untold.append(f"our address {address}: a network so wide is no network in a lab; passed over")
+            return False
+        return True
 
     def _with_one_operator_each(self, found: Sequence[Device]) -> tuple[Device, ...]:
         """A LAN has the route servers of one AS; other ASes' are peers, and so is one that has no LAN."""
@@ -172,6 +184,8 @@ class Scene:
             network = ip_network(prefix)
             if _is_unusable(network):
                 self.untold.append(f"{prefix} is not unicast space: not originated in the lab")
+            elif any(p.place.lan and p.place.network and _meet(p.place.network, network) for _, p in self.placed):
+                self.untold.append(f"{prefix} meets a LAN: nobody originates a LAN's prefix, not in the lab either")
             elif _covers_lab(network):
                 self.untold.append(f"{prefix} covers space that the lab itself lives in: not originated")
             else:
@@ -233,6 +247,10 @@ class Scene:
 
 def _is_unusable(network: Network) -> bool:
     return any(n.version == network.version and n.overlaps(network) for n in (*NOT_UNICAST, *LINK_TEST))
+
+
+def _meet(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
 
 
 def _covers_lab(network: Network) -> bool:

@@ -150,6 +150,7 @@ class _Writer:
                     for _, placed in self._scene.placed
                     if placed.kind is Kind.INTERNAL and placed.neighbour.family is family
                     if placed.neighbour.local_address is not None
+                    if (":" in placed.neighbour.local_address) is (family is Family.IPV6)
                 ),
                 None,
             )
@@ -192,6 +193,10 @@ class _Writer:
             yield "    backbone:"
             for (one, _), (other, _) in pairwise(here):
                 yield f"      - {{between: [{self._names[one]}, {self._names[other]}], cost: 1}}"
-        if kind is Kind.MICROSOFT:
+        if kind is Kind.MICROSOFT or asn == self._first_client():
             yield "    hosts:"
-            yield f"      svc: {{router: {self._names[here[0][0]]}}}"
+            yield f"      {'svc' if kind is Kind.MICROSOFT else 'pc'}: {{router: {self._names[here[0][0]]}}}"
+
+    def _first_client(self) -> int | None:
+        """The AS that has the host where we are a route server, which has none behind it."""
+        return next((d.asn for d in self._devices if d.kind is Kind.CLIENT), None)

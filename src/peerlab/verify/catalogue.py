@@ -12,6 +12,7 @@ from peerlab.verify import (
     link,
     origin,
     origin_abuse,
+    own_router,
     physical,
     policy,
     routing,
@@ -45,6 +46,7 @@ _ROOMS: tuple[Check, ...] = (
     *telemetry_events.CHECKS,
     *telemetry_reports.CHECKS,
     *deprovision.CHECKS,
+    *own_router.CHECKS,
 )
 _PHASES = tuple(dict.fromkeys(check.phase for check in _ROOMS))
 

@@ -14,6 +14,7 @@ from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.policy_cases import ACCEPT, REJECT, Case, Need, insist, proven_cases
 from peerlab.verify.reading import fact_of, node_at, snapshot
+from peerlab.verify.stimulated import stimulated_routes
 from peerlab.verify.subject import (
     cloud_ebgp,
     connection_sessions,
@@ -87,13 +88,14 @@ def _is_registered(model: LabModel, route: RouteFact) -> bool:
 def _cloud_never_sends(evidence: Evidence, docket: Docket, what: str, test: Callable[[str], bool]) -> None:
     """A breach for every announcement of the cloud to another AS that the test holds for."""
     looked = 0
+    deliberate = stimulated_routes(evidence)
     for session, end in cloud_ebgp(evidence.model):
         if not any(True for _ in messages(evidence, session.id)):
             continue
         watched(evidence, docket, session.id)
         for route in announcements(evidence, session.id, end.node):
             looked += 1
-            if test(route.prefix):
+            if test(route.prefix) and (end.node, session.id, route.prefix) not in deliberate:
                 docket.breaks(route.at, f"{end.node} {session.id}", f"sends {what} {route.prefix}", route.message)
     if not looked:
         docket.lacks(f"the trace shows no announcement of the cloud, so nothing shows that it withholds {what}")

@@ -7,6 +7,7 @@ from enum import StrEnum
 from peerlab.evidence.story import Stimulus
 from peerlab.evidence.story_incident import IncidentStimulus
 from peerlab.evidence.story_origin import OriginStimulus
+from peerlab.evidence.story_own import OwnStimulus
 from peerlab.evidence.story_telemetry import TelemetryStimulus
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.reading import Trial, trials
@@ -20,6 +21,7 @@ _ANNOUNCING: tuple[StrEnum, ...] = (
     Stimulus.NO_POLICY,
     Stimulus.TIE_BREAK,
     *OriginStimulus,
+    *OwnStimulus,
     IncidentStimulus.HIJACKED,
     IncidentStimulus.CLIENT_CONTROL,
     IncidentStimulus.STAGED,

@@ -12,7 +12,7 @@ import pytest
 
 SRC = Path(__file__).parents[3] / "src" / "peerlab"
 
-STORIES = ("quarantine", "hostile", "origin", "incident", "liveness", "restart", "telemetry")
+STORIES = ("quarantine", "hostile", "origin", "incident", "liveness", "own", "restart", "telemetry")
 """Scenes of the conformance suite with stimuli of their own."""
 
 LAYERS: list[tuple[str, str]] = [

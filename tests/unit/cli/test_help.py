@@ -44,6 +44,7 @@ PROMISED = [
     "serve",
     "sessions",
     "shell",
+    "surround",
     "sweep",
     "token",
     "trace",
