@@ -1,4 +1,4 @@
-"""Checks of a router that runs an engineer's own configuration: will it survive? (BYO-01 to BYO-04.)
+"""Checks of a router that runs an engineer's own configuration: will it survive? (BYO-01 to BYO-05.)
 
 What the catalogue asks of Microsoft's edge, these ask of the other end. A router that the lab configured has no need
 of them.
@@ -7,10 +7,12 @@ of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from peerlab.evidence.story import Moment
 from peerlab.evidence.story_own import Misbehaviour, OwnStimulus
 from peerlab.peering.intent import as_set
+from peerlab.peering.policy import MAPS_COMMUNITY
 from peerlab.topology.model import LabModel, Session, SessionEnd
 from peerlab.verify.bogon import BOGON_PREFIXES
 from peerlab.verify.check import CRITICAL, MAJOR, Check
@@ -18,7 +20,7 @@ from peerlab.verify.docket import Docket, Judgement
 from peerlab.verify.evidence import Evidence
 from peerlab.verify.policy_rules import DEFAULT_ROUTES
 from peerlab.verify.reading import answered, session_at, snapshot
-from peerlab.verify.subject import connection_sessions, overlaps, within
+from peerlab.verify.subject import connection_sessions, family_of, overlaps, within
 from peerlab.verify.wire import announcements, watched
 
 
@@ -107,6 +109,55 @@ def judge_limits(evidence: Evidence) -> Judgement:
     return docket.close("every session with Microsoft has a limit of prefixes above what is received")
 
 
+def judge_service_routes(evidence: Evidence) -> Judgement:
+    docket = Docket()
+    model = evidence.model
+    own = {session.id: (end, file) for session, end, file in own_ends(model)}
+    for peering in model.peerings:
+        registered = [prefix for _, prefix in peering.registered_prefixes]
+        for connection in peering.connections:
+            for session in connection.sessions if connection.use_for_peering_service else ():
+                if session not in own:
+                    continue
+                end, file = own[session]
+                family = model.session(session).family
+                for prefix in registered:
+                    if family_of(prefix) is family:
+                        _service_route(evidence, docket, session, end.node, file, prefix)
+    return docket.close("every announcement of a registered prefix carries 8075:8007 and is not prepended")
+
+
+def _service_route(
+    evidence: Evidence, docket: Docket, session: str, node: str, file: str, prefix: str
+) -> None:
+    watched(evidence, docket, session)
+    where, before, seen = f"{node} {session}", docket.faults, 0
+    for route in announcements(evidence, session, node):
+        if route.prefix != prefix or route.attributes is None:
+            continue
+        seen += 1
+        asns = route.attributes.asns()
+        if MAPS_COMMUNITY not in route.attributes.communities:
+            docket.breaks(route.at, where, f"{file} announces {prefix} without {MAPS_COMMUNITY}", route.message)
+        if any(one == other for one, other in pairwise(asns)):
+            what = f"{file} announces {prefix} prepended (AS path {route.attributes.path_text()})"
+            docket.breaks(route.at, where, what, route.message)
+    if not seen:
+        docket.lacks(f"{node} did not announce {prefix} on {session}")
+    elif docket.faults == before:
+        docket.proves(0, where, f"{prefix}: {seen} announcements with {MAPS_COMMUNITY}, not prepended")
+
+
+def no_service(model: LabModel) -> str | None:
+    """Why there is no registered prefix to look for."""
+    own = {session.id for session, _, _ in own_ends(model)}
+    for peering in model.peerings:
+        for connection in peering.connections:
+            if connection.use_for_peering_service and peering.registered_prefixes and own & set(connection.sessions):
+                return None
+    return "no router with a configuration of its own has a Peering Service connection with registered prefixes"
+
+
 def judge_bogon_exports(evidence: Evidence) -> Judgement:
     docket = Docket()
     public = evidence.model.public_ranges
@@ -182,5 +233,17 @@ CHECKS = (
         absent=no_own,
         judge=judge_limits,
         consumes=("snapshot allowed: sessions of the router with an own configuration",),
+    ),
+    Check(
+        id="BYO-05",
+        title="Peering Service routes as agreed",
+        phase="your router",
+        severity=CRITICAL,
+        assertion="Your configuration announces every registered prefix with 8075:8007, and does not prepend.",
+        source="Microsoft Learn, Peering Service partner walkthrough and validation",
+        observe="wire: announcements of registered prefixes on Peering Service connections",
+        absent=no_service,
+        judge=judge_service_routes,
+        consumes=("trace: announcements of the router with an own configuration",),
     ),
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-from verify_model import CLOUD, CUSTOMER, ISP
+from verify_model import CLOUD, CUSTOMER, ISP, P4
 from verify_row import Row
-from verify_scenario import Scenario, path
+from verify_scenario import MAPS, Scenario, path
 
 from peerlab.bgp.config import OwnConfiguration
 from peerlab.evidence.story import Moment
@@ -111,5 +111,16 @@ OWN_ROWS: tuple[Row, ...] = (
             "below what is received": lambda s: own(s, 0),
         },
         lacks={"not established": lambda s: _fact(s, state="Active")},
+    ),
+    Row(
+        check="BYO-05",
+        given=own,
+        breaks={
+            "8075:8007 is missing": lambda s: s.announce("c1-4", "isp1", [P4], 41.0, as_path=path(ISP, CUSTOMER)),
+            "prepended": lambda s: s.announce(
+                "c1-4", "isp1", [P4], 41.0, as_path=path(ISP, ISP, CUSTOMER), communities=(MAPS,)
+            ),
+        },
+        lacks={"it said nothing": _deaf},
     ),
 )
