@@ -60,7 +60,7 @@ def test_its_name_is_taken(place: Product, lab: str) -> None:
 
 def test_sessions_are_established_at_both_ends(place: Product, lab: str) -> None:
     lines = place.ok("sessions", lab).splitlines()
-    assert lines[0].split() == ["NODE", "SESSION", "STATE", "BFD", "PEER", "AS", "RECV", "ACC", "ADV", "IMPORT", "POLICY"]
+    assert lines[0].split() == "NODE SESSION STATE BFD PEER AS RECV ACC ADV IMPORT POLICY".split()  # noqa: SIM905
     assert len(lines) == 1 + ENDS
     assert all(line.split()[2] == "Established" for line in lines[1:])
     assert {fact["state"] for fact in read(place, "sessions", lab)} == {"Established"}
