@@ -45,7 +45,10 @@ class FrrProcesses:
     """zebra and bgpd of one node."""
 
     def __init__(self, directory: Path, own: bool = False) -> None:
-        """``own``: they run an engineer's own configuration, which may log where it likes. Raises RuntimeFailure when the files that describe its users cannot be written."""
+        """``own``: they run an engineer's own configuration, which may log where it likes.
+
+        Raises RuntimeFailure when the files that describe its users cannot be written.
+        """
         self._directory = directory
         self._own = own
         self._users = {target: directory / f"frr{target.replace('/', '-')}" for target in _USERS}
