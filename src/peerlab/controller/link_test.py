@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from peerlab.controller import probing
 from peerlab.controller.cast import connections, customer_hosts, service_hosts
@@ -38,6 +39,10 @@ FRAME_OVERHEAD = 42
 
 LOAD_DATAGRAMS = 250
 """A quarter of a second of load; 9.5 of 10 Mbit/s with the headers."""
+
+LOAD_LEAST = 0.92
+LOAD_ATTEMPTS = 3
+"""A load that a busy machine sent too slowly to tell anything of the link is offered again."""
 
 LOAD_PORT = 40900
 
@@ -203,27 +208,12 @@ async def _load_one_way(
     lab = rehearsal.lab
     detail = {"link": wire.link.id, "destination_node": far, "trial": f"{wire.link.id} {node}"}
     lab.record(StimulusApplied(at=now_ns(), stimulus=Stimulus.LINK_LOAD, node=node, detail=dict(detail)))
-    receiver = await lab.runtime.task(far, probing.STREAM_RECEIVE, {"port": LOAD_PORT, "address": destination})
-    try:
-        await probing.listening(receiver)
-        sender = await lab.runtime.task(
-            node,
-            probing.STREAM_SEND,
-            {
-                "destination": destination,
-                "port": LOAD_PORT,
-                "rate_hz": LOAD_RATE_HZ,
-                "size": LOAD_SIZE,
-                "source": source,
-                "count": LOAD_DATAGRAMS,
-            },
-        )
-        sent = await sender.result()
-        got = await receiver.stop()
-    finally:
-        receiver.close()
-    seconds = (sent["ended_ns"] - sent["started_ns"]) / 1e9
-    offered = sent["sent"] * (LOAD_SIZE + FRAME_OVERHEAD) * 8 / seconds / 1e6
+    for _ in range(LOAD_ATTEMPTS):
+        sent, got = await _offer_load(rehearsal, node, source, far, destination)
+        seconds = (sent["ended_ns"] - sent["started_ns"]) / 1e9
+        offered = sent["sent"] * (LOAD_SIZE + FRAME_OVERHEAD) * 8 / seconds / 1e6
+        if offered >= LOAD_LEAST * CAPACITY_KBIT / 1000:
+            break
     lab.record(
         StimulusObserved(
             at=now_ns(),
@@ -239,6 +229,28 @@ async def _load_one_way(
             },
         )
     )
+
+
+async def _offer_load(
+    rehearsal: Rehearsal, node: str, source: str, far: str, destination: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the sender says it sent, and what the receiver says it got."""
+    runtime = rehearsal.lab.runtime
+    receiver = await runtime.task(far, probing.STREAM_RECEIVE, {"port": LOAD_PORT, "address": destination})
+    try:
+        await probing.listening(receiver)
+        arguments = {
+            "destination": destination,
+            "port": LOAD_PORT,
+            "rate_hz": LOAD_RATE_HZ,
+            "size": LOAD_SIZE,
+            "source": source,
+            "count": LOAD_DATAGRAMS,
+        }
+        sent = await (await runtime.task(node, probing.STREAM_SEND, arguments)).result()
+        return sent, await receiver.stop()
+    finally:
+        receiver.close()
 
 
 @dataclass(frozen=True)

@@ -154,3 +154,9 @@ def test_nothing_is_judged_by_sleeping() -> None:
         if isinstance(node, ast.Call) and "sleep" in (getattr(node.func, "attr", ""), getattr(node.func, "id", ""))
     ]
     assert calls == []
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by their bare names: of two, one could not be collected beside the other."""
+    names = [path.name for path in (SRC.parents[1] / "tests").rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
