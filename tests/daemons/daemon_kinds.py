@@ -86,6 +86,7 @@ FRR = DaemonKind(
     refresh_refusal=None,
     check=lambda directory: FrrProcesses(directory).check(),
     differs=_own_routes_have_a_med,
+    has_caches=False,
 )
 OPENBGPD = DaemonKind(
     name="openbgpd",
