@@ -21,12 +21,13 @@ from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.policy import LearnedFrom
 from peerlab.bgp.policy_action import prepended
 from peerlab.bgp.role import otc_on_egress
-from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
+from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.daemons.bird_filter import SOURCES, VERSION, decided_by
 from peerlab.daemons.bird_reply import BirdRoute, routes
 from peerlab.errors import RuntimeFailure
 from peerlab.router.bird_caches import BirdCaches
 from peerlab.router.companion_driver import Watching
+from peerlab.router.rib_views import explained
 
 if TYPE_CHECKING:
     from peerlab.router.bird_driver import BirdDriver
@@ -122,33 +123,7 @@ class BirdRib:
 
     def explain(self, prefix: Prefix) -> Explanation:
         """Every candidate of a prefix; BIRD names no decision step."""
-        candidates = [
-            Candidate(
-                session=fact.session,
-                peer=fact.peer,
-                attributes=fact.attributes,
-                accepted=True,
-                eliminated_by=fact.reason,
-                best=fact.best,
-            )
-            for fact in self.loc_rib(prefix)
-        ]
-        family = family_of_prefix(prefix)
-        for peer in self._router.config.peers:
-            if peer.family is not family:
-                continue
-            candidates += [
-                Candidate(
-                    session=fact.session,
-                    peer=fact.peer,
-                    attributes=fact.attributes,
-                    accepted=False,
-                    rejected_by=fact.reason,
-                )
-                for fact in self.adj_rib_in_post(peer.session, prefix)
-                if not fact.accepted
-            ]
-        return Explanation(node=self._router.config.node, prefix=prefix, candidates=tuple(candidates))
+        return explained(self, self._router.config, prefix)
 
     def _decided(self, policy: str, statement: int | None, accepted: bool) -> str:
         """Why: the statement of a rendered policy. An own configuration decides without telling by what."""

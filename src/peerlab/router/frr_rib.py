@@ -24,13 +24,14 @@ from peerlab.bgp.policy import LearnedFrom, Policy
 from peerlab.bgp.policy_action import prepended
 from peerlab.bgp.policy_engine import Judgement, evaluate
 from peerlab.bgp.role import otc_on_egress
-from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
+from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.daemons.bmp import as_received
 from peerlab.daemons.frr_policy import TAGS
 from peerlab.daemons.frr_reply import Brief, FrrRoute, attributes_of_brief, briefs, path_text, routes
 from peerlab.errors import InputError, RuntimeFailure
 from peerlab.router.bmp_station import Heard
 from peerlab.router.companion_driver import Watching
+from peerlab.router.rib_views import explained
 
 if TYPE_CHECKING:
     from peerlab.router.frr_driver import FrrDriver
@@ -135,32 +136,7 @@ class FrrRib:
 
     def explain(self, prefix: Prefix) -> Explanation:
         """Every candidate of a prefix; for losers the step by which bgpd says that the best one won."""
-        candidates = [
-            Candidate(
-                session=fact.session,
-                peer=fact.peer,
-                attributes=fact.attributes,
-                accepted=True,
-                eliminated_by=fact.reason,
-                best=fact.best,
-            )
-            for fact in self.loc_rib(prefix)
-        ]
-        for peer in self._router.config.peers:
-            if peer.family is not family_of_prefix(prefix):
-                continue
-            candidates += [
-                Candidate(
-                    session=fact.session,
-                    peer=fact.peer,
-                    attributes=fact.attributes,
-                    accepted=False,
-                    rejected_by=fact.reason,
-                )
-                for fact in self.adj_rib_in_post(peer.session, prefix)
-                if not fact.accepted
-            ]
-        return Explanation(node=self._router.config.node, prefix=prefix, candidates=tuple(candidates))
+        return explained(self, self._router.config, prefix)
 
     # bgpd's words
 

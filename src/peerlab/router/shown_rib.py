@@ -7,7 +7,6 @@ the decision core makes of the same route under the same policy, and where the t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -17,10 +16,11 @@ from peerlab.bgp.config import PeerConfig
 from peerlab.bgp.nlri import family_of_prefix
 from peerlab.bgp.policy import LearnedFrom
 from peerlab.bgp.policy_engine import Judgement, evaluate
-from peerlab.bgp.route_fact import Candidate, Explanation, RouteFact
+from peerlab.bgp.route_fact import Explanation, RouteFact
 from peerlab.daemons.shown_route import ShownRoute
 from peerlab.errors import InputError, RuntimeFailure
 from peerlab.router.companion_driver import Watching
+from peerlab.router.rib_views import explained
 
 
 class Tables(Protocol):
@@ -102,35 +102,7 @@ class ShownRib:
 
     def explain(self, prefix: Prefix) -> Explanation:
         """Every candidate of a prefix. By which step a path lost is not known."""
-        candidates = [
-            Candidate(
-                session=fact.session,
-                peer=fact.peer,
-                attributes=fact.attributes,
-                accepted=True,
-                eliminated_by=fact.reason,
-                best=fact.best,
-            )
-            for fact in self.loc_rib(prefix)
-        ]
-        for peer in self._router.config.peers:
-            if peer.family is family_of_prefix(prefix):
-                candidates += self._rejected(self.adj_rib_in_post(peer.session, prefix))
-        return Explanation(node=self._router.config.node, prefix=prefix, candidates=tuple(candidates))
-
-    @staticmethod
-    def _rejected(facts: Iterable[RouteFact]) -> list[Candidate]:
-        return [
-            Candidate(
-                session=fact.session,
-                peer=fact.peer,
-                attributes=fact.attributes,
-                accepted=False,
-                rejected_by=fact.reason,
-            )
-            for fact in facts
-            if not fact.accepted
-        ]
+        return explained(self, self._router.config, prefix)
 
     def _fact(self, route: ShownRoute) -> RouteFact:
         peer = next((one for one in self._router.config.peers if one.peer_address == route.peer), None)
